@@ -1,0 +1,368 @@
+"""The execution state machine: (snapshot, quotes, now) → one decision, as data.
+
+Pure: no clock, no rows, no venue. The caller (trading.execution.machine) locks rows, builds the snapshot,
+asks `decide`, writes what it says in one transaction and performs the effects after commit. A crash at any
+statement is therefore harmless: the next process builds the same snapshot and gets the same answer.
+
+The pair's two legs are held as *open quantity*: what the opening fills bought minus what closing fills gave
+back, in base coin, never negative. Hedged means both are equal; flat means both are zero. Every repair is
+computed from these two numbers anew at every event: f(filled A) − filled B, never from what was hoped for.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from trading.domain.market import Side
+from trading.domain.money import ZERO, ceil_to, floor_to
+from trading.domain.order_state import OrderState
+
+
+class ExecutionState(StrEnum):
+    PLANNED = "PLANNED"
+    APPROVED = "APPROVED"
+    ARMED = "ARMED"
+    WORKING = "WORKING"
+    BALANCED = "BALANCED"
+    CLOSING = "CLOSING"
+    SETTLED = "SETTLED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    ABORTED_CLEAN = "ABORTED_CLEAN"
+    UNKNOWN = "UNKNOWN"
+    IMBALANCED = "IMBALANCED"
+    RESCUE_PROCEED = "RESCUE_PROCEED"
+    RESCUE_REVERSE = "RESCUE_REVERSE"
+    FLAT_AFTER_RESCUE = "FLAT_AFTER_RESCUE"
+    RESIDUAL_HELD = "RESIDUAL_HELD"
+    QUARANTINED = "QUARANTINED"
+
+
+E = ExecutionState
+#: Nothing is open and nothing will happen any more.
+FINAL = frozenset({E.SETTLED, E.EXPIRED, E.REJECTED, E.ABORTED_CLEAN, E.FLAT_AFTER_RESCUE})
+#: Something is open and hedged, or too small to trade: only a person or a close moves it on.
+RESTING = frozenset({E.BALANCED, E.RESIDUAL_HELD})
+#: The machine itself must go on; the sweeper finds these.
+ACTIVE = frozenset(E) - FINAL - RESTING - {E.PLANNED, E.APPROVED}
+CLOSABLE = RESTING | {E.QUARANTINED}
+
+_WORKED = frozenset(
+    {E.UNKNOWN, E.BALANCED, E.IMBALANCED, E.ABORTED_CLEAN, E.RESCUE_REVERSE, E.RESIDUAL_HELD, E.QUARANTINED}
+)
+_RESCUED = frozenset({E.FLAT_AFTER_RESCUE, E.BALANCED, E.RESIDUAL_HELD, E.QUARANTINED, E.UNKNOWN})
+LEGAL: dict[ExecutionState, frozenset[ExecutionState]] = {
+    E.PLANNED: frozenset({E.APPROVED, E.EXPIRED, E.REJECTED}),
+    E.APPROVED: frozenset({E.ARMED, E.EXPIRED, E.REJECTED}),
+    E.ARMED: frozenset({E.WORKING, E.ABORTED_CLEAN}),
+    E.WORKING: _WORKED,
+    E.UNKNOWN: _WORKED - {E.UNKNOWN} | {E.WORKING, E.CLOSING, E.SETTLED, E.FLAT_AFTER_RESCUE},
+    E.IMBALANCED: frozenset({E.RESCUE_PROCEED, E.RESCUE_REVERSE, E.RESIDUAL_HELD, E.QUARANTINED}),
+    E.RESCUE_PROCEED: _RESCUED | {E.RESCUE_REVERSE},
+    E.RESCUE_REVERSE: _RESCUED,
+    E.BALANCED: frozenset({E.CLOSING, E.QUARANTINED}),
+    E.RESIDUAL_HELD: frozenset({E.CLOSING, E.SETTLED, E.QUARANTINED}),
+    E.QUARANTINED: _WORKED - {E.UNKNOWN, E.QUARANTINED} | {E.CLOSING, E.FLAT_AFTER_RESCUE},
+    E.CLOSING: frozenset({E.SETTLED, E.UNKNOWN, E.BALANCED, E.RESIDUAL_HELD, E.QUARANTINED}),
+} | {state: frozenset() for state in FINAL}
+
+
+class Purpose(StrEnum):
+    OPEN = "open"
+    REVERSE = "reverse"  # rescue: out of the excess of one leg
+    CLOSE = "close"
+
+    @property
+    def opens(self) -> bool:
+        return self is Purpose.OPEN
+
+
+class Policy(StrEnum):
+    SIMULTANEOUS = "simultaneous"
+    HARD_LEG_FIRST = "hard_leg_first"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """One order intent as its row has it. `written_at` never None; `sent_at` None until claimed."""
+
+    id: int
+    leg: int
+    attempt: int
+    purpose: Purpose
+    qty: Decimal
+    filled: Decimal
+    state: OrderState
+    resting: bool
+    written_at: datetime
+    sent_at: datetime | None
+    read_at: datetime | None = None  # when the venue was last asked for it
+
+
+@dataclass(frozen=True, slots=True)
+class LegView:
+    """`index` 0 is the long leg, 1 the short. `side` is the opening side; `target` the planned quantity."""
+
+    index: int
+    side: Side
+    target: Decimal
+    lot: Decimal
+    min_qty: Decimal
+    orders: tuple[OrderView, ...]
+
+    @property
+    def open_qty(self) -> Decimal:
+        return sum((o.filled if o.purpose.opens else -o.filled for o in self.orders), ZERO)
+
+    @property
+    def next_attempt(self) -> int:
+        return 1 + max((o.attempt for o in self.orders), default=0)
+
+    def rounds(self, purpose: Purpose, *, since: datetime | None) -> int:
+        """Orders of this purpose written since the repair or the close began."""
+        return sum(o.purpose is purpose and (since is None or o.written_at >= since) for o in self.orders)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Durations, all from config or from the venue client's own time-outs."""
+
+    quote_ttl: timedelta  # an intent not sent within it is never sent
+    send_timeout: timedelta  # longer than the client's own: a SENDING row older than this has no sender left
+    refresh: timedelta  # between two reads of an order that is at the venue
+    unknown_refresh: timedelta  # first pause between two reads of an UNKNOWN order; it grows with its age
+    resting_ttl: timedelta  # a resting order is cancelled after it
+    unknown_max: timedelta  # UNKNOWN longer than this → QUARANTINED
+    max_rounds: int  # repair orders per leg and purpose before people are asked
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    state: ExecutionState
+    policy: Policy
+    hard_leg: int
+    closing: bool
+    closing_to: Decimal  # open quantity that a close leaves on both legs (0: all)
+    opening_blocked: bool  # HOLD or kill: nothing new may open
+    since: datetime | None  # when the current repair or close began
+    legs: tuple[LegView, LegView]
+
+    @property
+    def orders(self) -> tuple[OrderView, ...]:
+        return self.legs[0].orders + self.legs[1].orders
+
+
+# --- what a decision may ask for ---
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Claim and send these intents, at once and side by side."""
+
+    orders: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Never sent, never will be."""
+
+    orders: tuple[int, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """The sender is gone: SENDING → UNKNOWN."""
+
+    orders: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Ask the venue for the order and its fills; `cancel` first asks it to cancel."""
+
+    orders: tuple[int, ...]
+    cancel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write one intent per leg. `round_no` widens the collar of repairs."""
+
+    leg: int
+    purpose: Purpose
+    side: Side
+    qty: Decimal
+    attempt: int
+    round_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    to: ExecutionState
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do until a person or an event comes."""
+
+
+Decision = Send | Discard | Doubt | Read | tuple[Write, ...] | Move | Wait | Rest
+
+
+def decide(snap: Snapshot, *, timing: Timing, now: datetime) -> Decision:
+    """The one next thing to do. Called again after each; ends in `Wait` or `Rest`. `now` is aware UTC."""
+    if snap.state in FINAL or (snap.state in RESTING and not snap.closing):
+        return Rest()
+    return _unsent(snap, timing, now) or _in_flight(snap, timing, now) or _settled(snap, timing)
+
+
+def _unsent(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None:
+    """Intents written and not claimed: send them, or throw them away when it is too late or not allowed."""
+    waiting = [o for o in snap.orders if o.state is OrderState.INTENT_WRITTEN]
+    if not waiting:
+        return None
+    stale = tuple(o.id for o in waiting if now - o.written_at > timing.quote_ttl)
+    if stale:
+        return Discard(stale, "older than the quote it was priced on")
+    # Under HOLD an execution with nothing sent is aborted clean; one with fills is brought to balance. A
+    # hedge (hard_leg_first's second leg) lowers the naked quantity, so it passes.
+    if snap.opening_blocked and not any(o.sent_at for o in snap.orders):
+        return Discard(tuple(o.id for o in waiting), "HOLD before anything was sent")
+    if snap.state is E.ARMED:
+        return Move(E.WORKING, "sending")
+    return Send(tuple(o.id for o in waiting))
+
+
+def _in_flight(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None:
+    """Orders that are, or may be, at the venue. Nothing else is decided before they are all settled."""
+    flying = [o for o in snap.orders if o.state.at_venue]
+    if not flying:
+        return None
+    lost = tuple(o.id for o in flying if o.state is OrderState.SENDING and _age(o, now) > timing.send_timeout)
+    if lost:
+        return Doubt(lost)
+    doubtful = [o for o in flying if o.state is OrderState.UNKNOWN]
+    if any(_age(o, now) > timing.unknown_max for o in doubtful) and snap.state is not E.QUARANTINED:
+        return Move(E.QUARANTINED, f"an order is unknown for over {timing.unknown_max.total_seconds():.0f} s")
+    if doubtful and snap.state not in {E.UNKNOWN, E.QUARANTINED}:
+        return Move(E.UNKNOWN, "the venue has not said what became of an order")
+    due = {o.id: _read_due(o, timing, now) for o in flying if o.state is not OrderState.SENDING}
+    ready = [o for o in flying if o.id in due and due[o.id] <= now]
+    if ready:
+        # Cancel what is doubtful or has rested long enough; an IOC that is merely acknowledged is only read.
+        cancel = [o for o in ready if o.state is OrderState.UNKNOWN or _overdue(o, timing, now)]
+        return Read(tuple(o.id for o in (cancel or ready)), cancel=bool(cancel))
+    return Wait(min(due.values(), default=now + timing.refresh))
+
+
+def _read_due(order: OrderView, timing: Timing, now: datetime) -> datetime:
+    """Acknowledged orders at a steady pace; UNKNOWN ones at 0.5, 1, 2, 4, 8 s, as their age doubles."""
+    if order.read_at is None:
+        return now
+    if order.state is not OrderState.UNKNOWN:
+        return order.read_at + timing.refresh
+    return order.read_at + min(max(_age(order, now) / 2, timing.unknown_refresh), 16 * timing.unknown_refresh)
+
+
+def _age(order: OrderView, now: datetime) -> timedelta:
+    return now - (order.sent_at or order.written_at)
+
+
+def _overdue(order: OrderView, timing: Timing, now: datetime) -> bool:
+    """A resting order past its time, or an IOC that the venue still calls open: both are to be cancelled."""
+    return _age(order, now) > (timing.resting_ttl if order.resting else timing.send_timeout)
+
+
+def _settled(snap: Snapshot, timing: Timing) -> Decision:
+    """Every order is terminal: judge the two open quantities."""
+    if snap.closing:
+        return _close(snap, timing)
+    hedge = _hedge_after_hard_leg(snap)
+    if hedge:
+        return hedge
+    if _balanced(snap):
+        return _rest_balanced(snap)
+    return _repair(snap, timing)
+
+
+def _balanced(snap: Snapshot) -> bool:
+    return snap.legs[0].open_qty == snap.legs[1].open_qty
+
+
+def _rest_balanced(snap: Snapshot) -> Decision:
+    rescued = any(o.purpose is Purpose.REVERSE for o in snap.orders)
+    if snap.legs[0].open_qty:
+        return Move(E.BALANCED, "hedged after rescue" if rescued else "both legs filled")
+    if rescued:
+        return Move(E.FLAT_AFTER_RESCUE, "the filled leg was reversed")
+    return Move(E.ABORTED_CLEAN, "nothing filled")
+
+
+def _hedge_after_hard_leg(snap: Snapshot) -> Decision | None:
+    """`hard_leg_first`: the easy leg is sized by what the hard one really filled, and only then written."""
+    hard, easy = snap.legs[snap.hard_leg], snap.legs[1 - snap.hard_leg]
+    if snap.policy is not Policy.HARD_LEG_FIRST or easy.orders or not hard.open_qty:
+        return None
+    qty = floor_to(hard.open_qty, easy.lot)
+    if qty < easy.min_qty:
+        return None
+    return (Write(easy.index, Purpose.OPEN, easy.side, qty, easy.next_attempt, 0),)
+
+
+def _repair(snap: Snapshot, timing: Timing) -> Decision:
+    """Reverse the excess of the longer leg. (Choosing between proceed and reverse by cost: spec 4.6.5.)
+
+    The excess is rounded *up* to the leg's lot: with unequal lots the other, finer leg is then the longer one
+    and the next round ends equal.
+    """
+    longer = max(snap.legs, key=lambda leg: leg.open_qty)
+    shorter = snap.legs[1 - longer.index]
+    excess = min(ceil_to(longer.open_qty - shorter.open_qty, longer.lot), longer.open_qty)
+    if excess < longer.min_qty:
+        return _hold_residual(snap, f"{excess} is below the venue's minimum {longer.min_qty}")
+    round_no = longer.rounds(Purpose.REVERSE, since=snap.since)
+    if round_no >= timing.max_rounds:
+        if snap.state is E.QUARANTINED:
+            return Rest()
+        return Move(E.QUARANTINED, f"still imbalanced after {round_no} reversals")
+    if snap.state not in {E.IMBALANCED, E.RESCUE_REVERSE}:
+        return Move(E.IMBALANCED, f"long leg {snap.legs[0].open_qty}, short leg {snap.legs[1].open_qty}")
+    if snap.state is E.IMBALANCED:
+        return Move(E.RESCUE_REVERSE, f"reversing {excess}")
+    side = longer.side.opposite
+    return (Write(longer.index, Purpose.REVERSE, side, excess, longer.next_attempt, round_no),)
+
+
+def _hold_residual(snap: Snapshot, why: str) -> Decision:
+    if snap.state is E.RESIDUAL_HELD:
+        return Rest()
+    return Move(E.RESIDUAL_HELD, why)
+
+
+def _close(snap: Snapshot, timing: Timing) -> Decision:
+    """Bring both legs down to `closing_to`, side by side, repriced each round."""
+    if snap.state is not E.CLOSING:
+        return Move(E.CLOSING, "close asked for")
+    rest = [max(leg.open_qty - snap.closing_to, ZERO) for leg in snap.legs]
+    if not any(rest):
+        whole = not any(leg.open_qty for leg in snap.legs)
+        return Move(E.SETTLED, "both legs flat") if whole else Move(E.BALANCED, "closed in part")
+    rounds = [leg.rounds(Purpose.CLOSE, since=snap.since) for leg in snap.legs]
+    writes = tuple(
+        Write(leg.index, Purpose.CLOSE, leg.side.opposite, qty, leg.next_attempt, rounds[leg.index])
+        for leg, left in zip(snap.legs, rest, strict=True)
+        if (qty := floor_to(left, leg.lot)) and (qty >= leg.min_qty or qty == leg.open_qty)
+    )
+    if not writes:
+        return _hold_residual(snap, f"left over: {rest[0]} and {rest[1]}, below the venues' minimum")
+    if any(write.round_no >= timing.max_rounds for write in writes):
+        return Move(E.QUARANTINED, f"not flat after {timing.max_rounds} closing orders")
+    return writes
