@@ -23,7 +23,16 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 Profile = Literal["paper", "testnet", "live"]
 SECRET_NAMES = ("SECRET_KEY", "FIELD_ENCRYPTION_KEY", "AUDIT_HMAC_KEY")
-BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+BOOLEANS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 
 
 class BadEnvironment(Exception):

@@ -70,6 +70,7 @@ TEMPLATES = [
 _SESSION = "-c lock_timeout=2000 -c idle_in_transaction_session_timeout=5000 -c timezone=UTC"
 DATABASES = {"default": dict(dj_database_url.parse(ENV.resolved_database_url))}
 DATABASES["default"]["OPTIONS"] = {
+    **DATABASES["default"].get("OPTIONS", {}),  # sslmode and the like from the URL
     "options": _SESSION,
     "connect_timeout": 5,
     "keepalives_idle": 5,
@@ -82,7 +83,9 @@ DATABASES["default"]["ATOMIC_REQUESTS"] = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = ENV.resolved_redis_url
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}}
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+}
 
 AUTH_USER_MODEL = "ops.User"
 AUTHENTICATION_BACKENDS = [

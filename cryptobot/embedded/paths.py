@@ -11,27 +11,38 @@ from urllib.parse import quote
 DATABASE = "cryptobot"
 OWNER_ROLE = "cryptobot_owner"
 APP_ROLE = "cryptobot_app"
+SUPERUSER_ROLE = "postgres"
+# PostgreSQL refuses to run as root and then runs as `nobody`, who could not enter a 0700 DATA_DIR.
+SYSTEM_DIR = Path("/var/lib/cryptobot")
 
 
 def _digest(data_dir: Path) -> str:
     return hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
 
 
+def system_dir(data_dir: Path) -> Path:
+    """What a desk started by root keeps outside its DATA_DIR."""
+    return SYSTEM_DIR / _digest(data_dir)
+
+
 def socket_dir(data_dir: Path) -> Path:
     """A short private directory: a unix socket's path may not exceed 107 bytes."""
+    if os.getuid() == 0:
+        return system_dir(data_dir) / "run"
     return Path("/tmp") / f"cryptobot-{os.getuid()}-{_digest(data_dir)}"  # noqa: S108 (owner and mode are checked)
 
 
 def postgres_data(data_dir: Path) -> Path:
-    """As root PostgreSQL runs as `nobody`, who could not enter a 0700 parent: then outside DATA_DIR."""
-    if os.getuid() == 0:
-        return Path("/var/lib/cryptobot") / _digest(data_dir) / "postgres"
-    return data_dir / "postgres"
+    return (system_dir(data_dir) if os.getuid() == 0 else data_dir) / "postgres"
 
 
-def embedded_database_url(data_dir: Path, *, role: str) -> str:
-    return f"postgresql://{role}@/{DATABASE}?host={quote(str(socket_dir(data_dir)), safe='')}"
+def embedded_database_url(data_dir: Path, *, role: str, database: str = DATABASE) -> str:
+    return f"postgresql://{role}@{quote(str(socket_dir(data_dir)), safe='')}/{database}"
 
 
 def embedded_redis_url(data_dir: Path, *, db: int = 0) -> str:
-    return f"unix://{socket_dir(data_dir)}/valkey.sock?db={db}"
+    return f"unix://{valkey_socket(data_dir)}?db={db}"
+
+
+def valkey_socket(data_dir: Path) -> Path:
+    return socket_dir(data_dir) / "valkey.sock"
