@@ -1,8 +1,8 @@
 """What the house asks of a venue. One implementation per venue, all in this package, all on ccxt.
 
-Quantities are base coin, prices quote currency, times aware UTC. Every failure leaves as `VenueError` with one
-of the `Verdict`s: a *definite* reject comes from an allow-list of the venue's codes; whatever is not on a list
-is AMBIGUOUS, which on the order path means "may have happened" (spec 4.1, facts §5).
+Quantities are base coin, prices quote currency, times aware UTC. Every failure leaves as `VenueError` with
+one of the `Verdict`s: a *definite* reject comes from an allow-list of the venue's codes; whatever is not on a
+list is AMBIGUOUS, which on the order path means "may have happened" (spec 4.1, facts §5).
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ class OrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderReport:
-    """The venue's view of one order. `status` None: accepted, but the venue's answer carries ids only (OKX)."""
+    """The venue's view of one order. `status` None: accepted, and the answer carries ids only (OKX)."""
 
     venue: str
     symbol: str
@@ -159,7 +159,7 @@ class Venue(Protocol):
     name: str
 
     async def load(self) -> Mapping[str, Instrument]:
-        """Instruments by unified symbol (`BTC/USDT:USDT`), linear USDT swaps only; cached after the first call."""
+        """Instruments by unified symbol (`BTC/USDT:USDT`), linear USDT swaps; kept after the first call."""
         ...
 
     async def clock(self) -> ClockSample: ...

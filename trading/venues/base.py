@@ -1,0 +1,311 @@
+"""What every ccxt venue shares: two clients, the wire under them, and the frame around each call.
+
+We ask through ccxt's *implicit* endpoint methods (`fapiPrivatePostOrder`, `privatePostTradeOrder`, …): ccxt
+builds the URL, signs, sends and discovers the markets; the answers we read ourselves, from the venue's own
+strings into Decimal. ccxt's unified methods return floats (books too), truncate a quantity that is off the
+grid instead of letting the venue refuse it, and on OKX drop fields that we need.
+
+Two clients per venue: *orders* for the calls that an execution waits for, never throttled, and *data* for the
+rest, paced by us. ccxt's own limiter is off on both: it adds 50–200 ms to an order that follows a book (facts
+§1).
+"""
+
+import asyncio
+import json
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import ccxt
+
+from trading.domain.market import Instrument
+from trading.venues.errors import not_sent, refusal, silence
+from trading.venues.interface import ClockSample, NewOrder, OrderReport, VenueEndpoint, VenueError, Verdict
+
+TIMEOUT_MS = 3_000
+ACCEPT_WINDOW_MS = 5_000  # recvWindow, expTime: how long a signed order stays acceptable (spec 5)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9]{1,32}")  # the narrowest of the venues (OKX)
+
+BeforeSend = Callable[[str, str], None]
+P = ParamSpec("P")
+T = TypeVar("T")
+V = TypeVar("V", bound="CcxtVenue")
+
+
+class Wire:
+    """Mixed into a ccxt class: exact numbers in, our verdicts out, a last look before an order leaves."""
+
+    venue: "CcxtVenue"
+
+    async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        """Runs after `sign()`: the last place where an order can still be held back (spec 5)."""
+        if method == "POST" and urlsplit(url).path == self.venue.order_path:
+            self.venue.check_before_send(method, url)
+        return await super().fetch(url, method, headers, body)  # type: ignore[misc]
+
+    def on_json_response(self, text: str) -> Any:
+        return json.loads(text, parse_float=Decimal)
+
+    def handle_errors(
+        self,
+        status: int,
+        _reason: str,
+        _url: str,
+        _method: str,
+        headers: dict[str, str],
+        text: str,
+        answer: Any,
+        *_: Any,
+    ) -> None:
+        """ccxt calls this with every answer, good or bad, before it looks at the HTTP status itself."""
+        self.venue.heard({name.lower(): value for name, value in headers.items()})
+        error = refusal(self.venue.name, status=status, answer=answer, text=text)
+        if error is not None:
+            raise error
+
+
+def guarded(
+    method: Callable[Concatenate[V, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[V, P], Coroutine[Any, Any, T]]:
+    """Nothing but `VenueError` leaves: no answer, or one that we cannot read, is AMBIGUOUS."""
+
+    @wraps(method)
+    async def inner(self: V, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await method(self, *args, **kwargs)
+        except (
+            ccxt.BaseError,
+            OSError,
+            TimeoutError,
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise silence(self.name, error) from error
+
+    return inner
+
+
+def paced(
+    method: Callable[Concatenate[V, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[V, P], Coroutine[Any, Any, T]]:
+    """A `guarded` read that waits its turn, and is refused here while the venue told us to stay away."""
+
+    read = guarded(method)
+
+    @wraps(method)
+    async def inner(self: V, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self.check_not_cooling()
+        await self.turn()
+        return await read(self, *args, **kwargs)
+
+    return inner
+
+
+class CcxtVenue(ABC):
+    """A `Venue` but for the dialect. Not thread-safe: all calls from one event loop."""
+
+    name: str
+    order_path: str
+    reads_per_sec: ClassVar[float] = 10.0  # under half of what the venues allow; nothing retries
+    burst: ClassVar[int] = 20
+
+    def __init__(self, endpoint: VenueEndpoint, *, before_send: BeforeSend | None = None) -> None:
+        if endpoint.profile == "paper" and endpoint.base_url is None:
+            raise ValueError(f"{self.name}: profile paper needs a base_url on loopback")
+        self.before_send = before_send
+        self.orders, self.data = self._connect(endpoint), self._connect(endpoint)
+        self._loading = asyncio.Lock()
+        self._instruments: dict[str, Instrument] = {}
+        self._by_id: dict[str, Instrument] = {}  # delisted ones too: an old position still has a size
+        self._weight: dict[str, int] = {}
+        self._next_turn = self._cool_until = 0.0
+
+    # -- clients --
+
+    @abstractmethod
+    def _client(self, credentials: dict[str, Any]) -> Any:
+        """A ccxt client of this venue with `Wire` in front."""
+
+    @abstractmethod
+    def _use_testnet(self, client: Any) -> None: ...
+
+    def _connect(self, endpoint: VenueEndpoint) -> Any:
+        client = self._client(
+            {
+                "apiKey": endpoint.api_key,
+                "secret": endpoint.api_secret,
+                "password": endpoint.api_passphrase,
+                "enableRateLimit": False,
+                "timeout": TIMEOUT_MS,
+            }
+        )
+        client.venue = self
+        client.options["maxRetriesOnFailure"] = 0  # a retry would be signed anew, past our last look
+        client.has["fetchCurrencies"] = False  # a private call to another host, of no use here
+        if endpoint.base_url is not None:
+            client.urls = {"api": rebased(client.urls["api"], endpoint.base_url)}
+            assert_loopback(client)
+        elif endpoint.profile == "testnet":
+            self._use_testnet(client)
+        return client
+
+    async def close(self) -> None:
+        await asyncio.gather(self.orders.close(), self.data.close())
+
+    # -- what the wire tells us --
+
+    def check_before_send(self, method: str, url: str) -> None:
+        """Raise `VenueError(REJECTED, code="not_sent")` when the hook does, whatever it raises."""
+        if self.before_send is None:
+            return
+        try:
+            self.before_send(method, url)
+        except Exception as error:
+            raise not_sent(self.name, f"held back after signing: {error}") from error
+
+    def heard(self, headers: Mapping[str, str]) -> None:
+        """Weight used, and for how long to stay away, as an answer's headers state them."""
+        for header, value in headers.items():
+            if header.startswith(("x-mbx-used-weight-", "x-mbx-order-count-")) and value.isdigit():
+                self._weight[header.removeprefix("x-mbx-")] = int(value)
+        if headers.get("retry-after", "").isdigit():
+            self._cool_until = time.monotonic() + int(headers["retry-after"])
+
+    def weight_used(self) -> Mapping[str, int]:
+        return dict(self._weight)
+
+    def check_not_cooling(self) -> None:
+        """Binance bans who keeps asking after a 429: reads and new orders stop here, cancels do not."""
+        left = self._cool_until - time.monotonic()
+        if left > 0:
+            detail = f"the venue asked us to stay away for another {left:.0f} s"
+            raise VenueError(Verdict.RATE_LIMITED, venue=self.name, code="cooling_down", detail=detail)
+
+    async def turn(self) -> None:
+        """At most `reads_per_sec` in the long run, `burst` at once."""
+        now = time.monotonic()
+        step = 1 / self.reads_per_sec
+        self._next_turn = max(self._next_turn, now - self.burst * step) + step
+        if self._next_turn > now:
+            await asyncio.sleep(self._next_turn - now)
+
+    def _sample(self, venue_time: datetime, before: datetime, round_trip: float) -> ClockSample:
+        """`round_trip` seconds by the monotonic clock, begun at `before` by ours."""
+        offset = venue_time - (before + timedelta(seconds=round_trip / 2))
+        offset_ms = round(offset / timedelta(milliseconds=1))
+        return ClockSample(self.name, offset_ms=offset_ms, round_trip_ms=round(round_trip * 1000))
+
+    # -- instruments --
+
+    async def load(self) -> Mapping[str, Instrument]:
+        async with self._loading:
+            if not self._instruments:
+                await self._load()
+        return self._instruments
+
+    @paced
+    async def _load(self) -> None:
+        await self.data.load_markets()
+        for market in _swaps(self.data.markets):
+            instrument = self._instrument(market)
+            self._by_id[market["id"]] = instrument
+            if market["active"]:
+                self._instruments[instrument.symbol] = instrument
+
+    @abstractmethod
+    def _instrument(self, market: Mapping[str, Any]) -> Instrument: ...
+
+    async def _market_id(self, symbol: str) -> str:
+        await self.load()
+        if symbol not in self._instruments:
+            raise not_sent(self.name, f"unknown symbol {symbol}")
+        return str(self.data.markets[symbol]["id"])
+
+    # -- orders --
+
+    async def place(self, order: NewOrder) -> OrderReport:
+        """One attempt. What we refuse ourselves is REJECTED `not_sent`, since no byte left."""
+        if not CLIENT_ORDER_ID.fullmatch(order.client_order_id):
+            raise not_sent(
+                self.name, f"client order id {order.client_order_id!r}: 1 to 32 letters and digits"
+            )
+        if order.qty <= 0 or order.price <= 0:
+            raise not_sent(self.name, f"quantity {order.qty} and price {order.price} must be above 0")
+        try:
+            market_id = await self._market_id(order.symbol)
+        except VenueError as error:
+            raise not_sent(self.name, f"instrument not known: {error}") from error
+        self.check_not_cooling()
+        return await self._place(order, market_id)
+
+    @abstractmethod
+    async def _place(self, order: NewOrder, market_id: str) -> OrderReport: ...
+
+
+# -- URLs --
+
+
+def rebased(urls: Any, base_url: str) -> Any:
+    """The same tree of URLs with scheme and host of `base_url` (ws for websockets), paths kept."""
+    if isinstance(urls, Mapping):
+        return {key: rebased(value, base_url) for key, value in urls.items()}
+    base, old = urlsplit(base_url), urlsplit(urls)
+    scheme = "ws" if old.scheme.startswith("ws") else base.scheme
+    return urlunsplit((scheme, base.netloc, old.path, "", ""))
+
+
+def every_url(urls: Any) -> Iterator[str]:
+    """Every string in a tree of dicts and lists."""
+    if isinstance(urls, str):
+        yield urls
+    elif urls is not None:
+        for value in urls.values() if isinstance(urls, Mapping) else urls:
+            yield from every_url(value)
+
+
+def assert_loopback(client: Any) -> None:
+    """One missed key would send signed requests to the real venue (facts §1): refuse to exist instead.
+
+    Raises:
+        ValueError: naming the first URL whose host is not this machine.
+    """
+    for url in every_url(client.urls):
+        if urlsplit(url).hostname not in LOOPBACK:
+            raise ValueError(f"{client.id}: {url} does not point at loopback")
+
+
+# -- values --
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+def _swaps(markets: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for market in markets.values():
+        if market["swap"] and market["linear"] and market["quote"] == market["settle"] == "USDT":
+            yield market
+
+
+def at(milliseconds: Any) -> datetime:
+    return EPOCH + timedelta(milliseconds=int(milliseconds))
+
+
+def plain(value: Decimal) -> str:
+    """No exponent, no trailing zeros: 4E+1 → 40."""
+    return f"{value.normalize():f}"
+
+
+def some(text: Any) -> Decimal | None:
+    """Decimal, or None for what the venues write for "none": "", "0", null."""
+    return Decimal(text) or None if text else None

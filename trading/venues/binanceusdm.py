@@ -1,0 +1,260 @@
+"""Binance USDⓈ-M perpetuals. Quantities are base coin; the position mode is one for the whole account."""
+
+import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
+from time import monotonic
+from typing import Any
+
+import ccxt.async_support as ccxt
+
+from trading.domain.market import Book, FeeTier, Funding, Instrument, Level, Side
+from trading.domain.money import ZERO
+from trading.venues.base import ACCEPT_WINDOW_MS, CcxtVenue, Wire, at, guarded, paced, plain, some, utcnow
+from trading.venues.interface import (
+    AccountSetup,
+    Balance,
+    ClockSample,
+    FillReport,
+    NewOrder,
+    OrderReport,
+    OrderStatus,
+    VenueEndpoint,
+    VenueError,
+    VenuePosition,
+)
+
+_STATUS = {
+    "NEW": OrderStatus.OPEN,
+    "PARTIALLY_FILLED": OrderStatus.PARTIAL,
+    "FILLED": OrderStatus.FILLED,
+    "CANCELED": OrderStatus.CANCELED,
+    "EXPIRED": OrderStatus.CANCELED,
+    "EXPIRED_IN_MATCH": OrderStatus.CANCELED,
+    "REJECTED": OrderStatus.REJECTED,
+}
+_DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
+_NO_CHANGE = "-4059"
+
+
+class Client(Wire, ccxt.binanceusdm):  # type: ignore[misc]
+    pass
+
+
+class BinanceUsdm(CcxtVenue):
+    name = "binanceusdm"
+    order_path = "/fapi/v1/order"
+
+    def __init__(self, endpoint: VenueEndpoint, **options: Any) -> None:
+        super().__init__(endpoint, **options)
+        # Demo keys are play money and their host has no key-permission endpoint.
+        self._demo = endpoint.profile == "testnet" and endpoint.base_url is None
+
+    def _client(self, credentials: dict[str, Any]) -> Any:
+        return Client({**credentials, "options": {"recvWindow": ACCEPT_WINDOW_MS}})
+
+    def _use_testnet(self, client: Any) -> None:
+        client.enable_demo_trading(True)
+
+    def _instrument(self, market: Mapping[str, Any]) -> Instrument:
+        filters = {row["filterType"]: row for row in market["info"]["filters"]}
+        lot = filters["LOT_SIZE"]
+        return Instrument(
+            venue=self.name,
+            symbol=market["symbol"],
+            base=market["base"],
+            quote=market["quote"],
+            settle=market["settle"],
+            contract_size=Decimal(1),
+            tick=Decimal(filters["PRICE_FILTER"]["tickSize"]),
+            lot=Decimal(lot["stepSize"]),
+            min_qty=Decimal(lot["minQty"]),
+            max_qty=Decimal(lot["maxQty"]),
+            min_notional=Decimal(filters.get("MIN_NOTIONAL", {}).get("notional", "0")),
+        )
+
+    def _symbol(self, market_id: str) -> str:
+        """The unified symbol; for what is no USDT swap the venue's own name, so that it is seen."""
+        known = self._by_id.get(market_id)
+        return known.symbol if known else market_id
+
+    # -- market data --
+
+    @paced
+    async def clock(self) -> ClockSample:
+        before, start = utcnow(), monotonic()
+        answer = await self.data.fapiPublicGetTime()
+        return self._sample(at(answer["serverTime"]), before, monotonic() - start)
+
+    @paced
+    async def book(self, symbol: str, *, depth: int = 20) -> Book:
+        market_id = await self._market_id(symbol)
+        limit = next((d for d in _DEPTHS if d >= depth), _DEPTHS[-1])
+        answer = await self.data.fapiPublicGetDepth({"symbol": market_id, "limit": limit})
+        received = utcnow()
+        bids, asks = (
+            tuple(Level(Decimal(price), Decimal(qty)) for price, qty in answer[side][:depth])
+            for side in ("bids", "asks")
+        )
+        return Book(self.name, symbol, bids, asks, received_at=received, venue_at=at(answer["T"]))
+
+    @paced
+    async def funding(self, symbol: str) -> Funding:
+        """`lastFundingRate` is the rate that will be charged at `nextFundingTime`, as estimated now."""
+        market_id = await self._market_id(symbol)
+        premium, intervals = await asyncio.gather(
+            self.data.fapiPublicGetPremiumIndex({"symbol": market_id}), self.data.fapiPublicGetFundingInfo()
+        )
+        # The list names only instruments whose interval was ever adjusted; the others are at 8 hours.
+        hours = next((int(row["fundingIntervalHours"]) for row in intervals if row["symbol"] == market_id), 8)
+        return Funding(
+            venue=self.name,
+            symbol=symbol,
+            rate=Decimal(premium["lastFundingRate"]),
+            next_at=at(premium["nextFundingTime"]),
+            interval_hours=hours,
+            mark_price=Decimal(premium["markPrice"]),
+        )
+
+    # -- account --
+
+    @paced
+    async def balance(self) -> Balance:
+        answer = await self.data.fapiPrivateV3GetAccount()
+        row: Mapping[str, Any] = next((row for row in answer["assets"] if row["asset"] == "USDT"), {})
+        total, free = row.get("walletBalance", "0"), row.get("availableBalance", "0")
+        return Balance(self.name, "USDT", total=Decimal(total), free=Decimal(free))
+
+    @paced
+    async def account(self, symbol: str) -> AccountSetup:
+        market_id = await self._market_id(symbol)
+        mode, config, fees, key = await asyncio.gather(
+            self.data.fapiPrivateGetPositionSideDual(),
+            self.data.fapiPrivateGetSymbolConfig({"symbol": market_id}),
+            self.data.fapiPrivateGetCommissionRate({"symbol": market_id}),
+            self._key_permissions(),
+        )
+        return AccountSetup(
+            venue=self.name,
+            symbol=symbol,
+            position_mode="hedge" if mode["dualSidePosition"] else "one_way",
+            margin_mode="isolated" if config[0]["marginType"] == "ISOLATED" else "cross",
+            leverage=int(config[0]["leverage"]),
+            can_trade=bool(key["enableFutures"]),
+            can_withdraw=bool(key["enableWithdrawals"]),
+            fees=FeeTier(
+                maker=Decimal(fees["makerCommissionRate"]), taker=Decimal(fees["takerCommissionRate"])
+            ),
+        )
+
+    async def _key_permissions(self) -> Mapping[str, bool]:
+        """Of the key: the account's own `canWithdraw` says nothing about what this key may do."""
+        if self._demo:
+            return {"enableFutures": True, "enableWithdrawals": False}
+        answer: Mapping[str, bool] = await self.data.sapiGetAccountApiRestrictions()
+        return answer
+
+    @guarded
+    async def positions(self) -> tuple[VenuePosition, ...]:
+        await self.load()
+        rows = await self.orders.fapiPrivateV3GetPositionRisk()
+        return tuple(
+            VenuePosition(
+                venue=self.name,
+                symbol=self._symbol(row["symbol"]),
+                net=Decimal(row["positionAmt"]),
+                entry_price=Decimal(row["entryPrice"]),
+                mark_price=Decimal(row["markPrice"]),
+                unrealised_pnl=Decimal(row["unRealizedProfit"]),
+                liquidation_price=some(row["liquidationPrice"]),
+            )
+            for row in rows
+            if Decimal(row["positionAmt"]) != ZERO
+        )
+
+    @guarded
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        market_id = await self._market_id(symbol)
+        await self.data.fapiPrivatePostLeverage({"symbol": market_id, "leverage": leverage})
+
+    @guarded
+    async def set_position_mode(self, *, one_way: bool) -> None:
+        try:
+            await self.data.fapiPrivatePostPositionSideDual(
+                {"dualSidePosition": "false" if one_way else "true"}
+            )
+        except VenueError as error:
+            if error.code != _NO_CHANGE:
+                raise
+
+    # -- orders --
+
+    @guarded
+    async def _place(self, order: NewOrder, market_id: str) -> OrderReport:
+        """The answer (`newOrderRespType=RESULT`) is the order's final state for an IOC. −5022: would take."""
+        request = {
+            "symbol": market_id,
+            "side": order.side.value.upper(),
+            "type": "LIMIT",
+            "timeInForce": "GTX" if order.post_only else order.time_in_force.value,
+            "quantity": plain(order.qty),
+            "price": plain(order.price),
+            "newClientOrderId": order.client_order_id,
+            "newOrderRespType": "RESULT",
+        }
+        if order.reduce_only:
+            request["reduceOnly"] = "true"
+        return self._report(await self.orders.fapiPrivatePostOrder(request))
+
+    @guarded
+    async def order(self, symbol: str, client_order_id: str) -> OrderReport:
+        request = {"symbol": await self._market_id(symbol), "origClientOrderId": client_order_id}
+        return self._report(await self.orders.fapiPrivateGetOrder(request))
+
+    @guarded
+    async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:
+        await self.load()
+        request = {"symbol": await self._market_id(symbol)} if symbol else {}
+        return tuple(self._report(row) for row in await self.orders.fapiPrivateGetOpenOrders(request))
+
+    @guarded
+    async def cancel(self, symbol: str, client_order_id: str) -> None:
+        request = {"symbol": await self._market_id(symbol), "origClientOrderId": client_order_id}
+        await self.orders.fapiPrivateDeleteOrder(request)
+
+    @guarded
+    async def fills(self, symbol: str, *, venue_order_id: str) -> tuple[FillReport, ...]:
+        """Binance's trades do not carry our id: `client_order_id` is "" here."""
+        request = {"symbol": await self._market_id(symbol), "orderId": venue_order_id, "limit": 1000}
+        rows = await self.orders.fapiPrivateGetUserTrades(request)
+        return tuple(self._fill(row, symbol) for row in sorted(rows, key=lambda row: int(row["id"])))
+
+    def _report(self, row: Mapping[str, Any]) -> OrderReport:
+        return OrderReport(
+            venue=self.name,
+            symbol=self._symbol(row["symbol"]),
+            client_order_id=row["clientOrderId"],
+            venue_order_id=str(row["orderId"]),
+            side=Side(row["side"].lower()),
+            qty=Decimal(row["origQty"]),
+            filled=Decimal(row["executedQty"]),
+            average_price=some(row["avgPrice"]),
+            status=_STATUS[row["status"]],
+            at=at(row["updateTime"]),
+        )
+
+    def _fill(self, row: Mapping[str, Any], symbol: str) -> FillReport:
+        return FillReport(
+            venue=self.name,
+            symbol=symbol,
+            trade_id=str(row["id"]),
+            venue_order_id=str(row["orderId"]),
+            client_order_id="",
+            side=Side(row["side"].lower()),
+            qty=Decimal(row["qty"]),
+            price=Decimal(row["price"]),
+            fee=Decimal(row["commission"]),
+            fee_currency=row["commissionAsset"],
+            maker=bool(row["maker"]),
+            at=at(row["time"]),
+        )
