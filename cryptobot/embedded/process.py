@@ -61,7 +61,7 @@ def spawn(launch: Launch, *, stdout: int | IO[bytes] | None = None) -> subproces
         user=account.pw_uid if account else None,
         group=account.pw_gid if account else None,
         extra_groups=[] if account else None,
-        preexec_fn=_die_with(os.getpid(), launch.death_signal),  # noqa: PLW1509 (async-signal-safe body)
+        preexec_fn=_die_with(os.getpid(), launch.death_signal),
     )
 
 
