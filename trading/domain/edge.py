@@ -5,7 +5,7 @@ denominator is the long leg's entry notional *at the touch* (quantity x best ask
 own, so the parts of two sizes compare.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
@@ -163,18 +163,20 @@ def pair_edge(
     exit_spread_bps: Decimal,
     assumptions: Assumptions,
     now: datetime,
-    maker_entry: bool = False,
+    makers: Collection[Side] = (),
 ) -> Edge:
     """Net edge of buying `qty` (base coin) on `long` and selling it on `short` (spec 4.4).
 
-    exit_spread_bps: expected cost of leaving at the touch (see `exit_basis_bps`). maker_entry changes the
-    entry fee only: the better price of a resting order is not counted before it has been filled. Depth out is
-    estimated on the books of now. Raises InsufficientDepthError when one of the four walks cannot fill `qty`.
+    exit_spread_bps: expected cost of leaving at the touch (see `exit_basis_bps`). makers: the legs that
+    rest, at the maker fee; the better price of a resting order is not counted before it has been filled.
+    Depth out is estimated on the books of now. Raises InsufficientDepthError when one of the four walks
+    cannot fill `qty`.
     """
     buy_in, sell_in = take(long.book, Side.BUY, qty), take(short.book, Side.SELL, qty)
     sell_out, buy_out = take(long.book, Side.SELL, qty), take(short.book, Side.BUY, qty)
     notional = touch(long.book, Side.BUY) * qty
-    long_in, short_in = (leg.fees.maker if maker_entry else leg.fees.taker for leg in (long, short))
+    long_in = long.fees.maker if Side.BUY in makers else long.fees.taker
+    short_in = short.fees.maker if Side.SELL in makers else short.fees.taker
     until = now + assumptions.expected_hold
     parts = {
         "entry_spread_bps": gross(long.book, short.book) * qty,

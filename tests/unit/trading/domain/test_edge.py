@@ -79,9 +79,9 @@ def test_edge_by_hand() -> None:
 
 def test_post_only_entry_pays_the_maker_fee_in_and_the_taker_fee_out() -> None:
     long, short = market(CHEAP), market(DEAR)
-    taker = pair_edge(long, short, qty=D("1"), exit_spread_bps=D("20"), assumptions=QUIET, now=NOW)
-    maker = pair_edge(
-        long, short, qty=D("1"), exit_spread_bps=D("20"), assumptions=QUIET, now=NOW, maker_entry=True
+    taker, maker = (
+        pair_edge(long, short, qty=D("1"), exit_spread_bps=D("20"), assumptions=QUIET, now=NOW, makers=makers)
+        for makers in ((), (Side.BUY, Side.SELL))
     )
     assert maker.net_quote - taker.net_quote == D("0.0003") * (D("100") + D("101"))
 
