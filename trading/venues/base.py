@@ -155,6 +155,7 @@ class CcxtVenue(ABC):
         if endpoint.base_url is not None:
             client.urls = {"api": rebased(client.urls["api"], endpoint.base_url)}
             assert_loopback(client)
+            client.timeout_on_exit = 0  # ccxt waits for TLS goodbyes; there is no TLS here
         elif endpoint.profile == "testnet":
             self._use_testnet(client)
         return client

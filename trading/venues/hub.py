@@ -74,6 +74,7 @@ class VenueHub:
     def _reset(self) -> None:
         """Nothing of a parent process survives a fork: neither its thread nor its sockets are ours."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._venues: dict[str, tuple[VenueEndpoint, Venue]] = {}
         self._facts: dict[FactKey, Fact[Any]] = {}
         self._asking: dict[FactKey, tuple[float, asyncio.Task[Fact[Any]]]] = {}
@@ -88,7 +89,9 @@ class VenueHub:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="venue-hub", daemon=True).start()
+                run = self._loop.run_forever
+                self._thread = threading.Thread(target=run, name="venue-hub", daemon=True)
+                self._thread.start()
             return self._loop
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
@@ -102,6 +105,9 @@ class VenueHub:
             VenueError: the venue's; AMBIGUOUS with code `TimeoutError` past `timeout`, since bytes may have
             left.
         """
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("hub.call on the hub's own loop would wait for itself: await instead")
         future = self.submit(coroutine)
         try:
             return future.result(timeout)
