@@ -109,12 +109,7 @@ def test_dust_stays_as_residual() -> None:
         (Position(net=D("0.0004"), cost=D("0.04")), FLAT, {}, "size.below_minimum"),
         (LONG, SHORT, {"qty": "0.0004"}, "size.below_minimum"),
         (LONG, SHORT, {"long_market": market(replace(CHEAP, bids=()))}, "book.depth"),
-        (
-            LONG,
-            SHORT,
-            {"long_market": market(book("okx", bids=levels(("99.9", "0.0004")), asks=()))},
-            "book.depth",
-        ),
+        (LONG, SHORT, {"long_market": market(replace(CHEAP, bids=levels(("99", "0.0004"))))}, "book.depth"),
     ],
 )
 def test_no_plan_says_why(long: Position, short: Position, changes: dict[str, Any], code: str) -> None:
