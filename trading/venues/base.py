@@ -218,7 +218,10 @@ class CcxtVenue(ABC):
     async def _load(self) -> None:
         await self.data.load_markets()
         for market in _swaps(self.data.markets):
-            instrument = self._instrument(market)
+            try:
+                instrument = self._instrument(market)
+            except (LookupError, ArithmeticError, TypeError):
+                continue  # one row that we cannot read is one unknown symbol, not a venue that is down
             self._by_id[market["id"]] = instrument
             if market["active"]:
                 self._instruments[instrument.symbol] = instrument

@@ -47,6 +47,8 @@ class BinanceUsdm(CcxtVenue):
 
     def __init__(self, endpoint: VenueEndpoint, **options: Any) -> None:
         super().__init__(endpoint, **options)
+        self._intervals: dict[str, int] = {}
+        self._intervals_at = float("-inf")
         # Demo keys are play money and their host has no key-permission endpoint.
         self._demo = endpoint.profile == "testnet" and endpoint.base_url is None
 
@@ -102,11 +104,8 @@ class BinanceUsdm(CcxtVenue):
     async def funding(self, symbol: str) -> Funding:
         """`lastFundingRate` is the rate that will be charged at `nextFundingTime`, as estimated now."""
         market_id = await self._market_id(symbol)
-        premium, intervals = await asyncio.gather(
-            self.data.fapiPublicGetPremiumIndex({"symbol": market_id}), self.data.fapiPublicGetFundingInfo()
-        )
-        # The list names only instruments whose interval was ever adjusted; the others are at 8 hours.
-        hours = next((int(row["fundingIntervalHours"]) for row in intervals if row["symbol"] == market_id), 8)
+        premium = await self.data.fapiPublicGetPremiumIndex({"symbol": market_id})
+        hours = (await self._funding_hours()).get(market_id, 8)
         return Funding(
             venue=self.name,
             symbol=symbol,
@@ -115,6 +114,15 @@ class BinanceUsdm(CcxtVenue):
             interval_hours=hours,
             mark_price=Decimal(premium["markPrice"]),
         )
+
+    async def _funding_hours(self) -> Mapping[str, int]:
+        """Only of instruments whose interval was ever adjusted. Kept for an hour: 500 such calls in 5 minutes
+        are the limit, and a venue announces a change of interval hours ahead."""
+        if monotonic() - self._intervals_at > 3600:
+            rows = await self.data.fapiPublicGetFundingInfo()
+            self._intervals = {row["symbol"]: int(row["fundingIntervalHours"]) for row in rows}
+            self._intervals_at = monotonic()
+        return self._intervals
 
     # -- account --
 

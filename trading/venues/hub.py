@@ -62,11 +62,16 @@ class Fact(Generic[T]):
 
 class VenueHub:
     """Venue clients of this process. Its methods may be called from any thread but the loop's own, except for
-    those that say otherwise (`afacts`, `venue`)."""
+    those that say otherwise (`afacts`, `venue`).
 
-    def __init__(self, endpoints: Endpoints, *, before_send: BeforeSend | None = None) -> None:
+    `before_send(method, url)`, when set, is asked after an order was signed and before it leaves: if it
+    raises, the order is not sent and `place` raises REJECTED `not_sent`. It runs in the context of the
+    placing coroutine, so that a ContextVar may carry that order's own deadline.
+    """
+
+    def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        self._before_send = before_send
+        self.before_send: BeforeSend | None = None
         self._lock = threading.Lock()
         self._pid = 0
         self._reset()
@@ -139,11 +144,15 @@ class VenueHub:
             known = self._venues.get(name)
             if known is not None and known[0] == endpoint:
                 return known[1]
-            venue = _connect(endpoint, self._before_send)
+            venue = _connect(endpoint, self._last_look)
             self._venues[name] = (endpoint, venue)
         if known is not None:
             asyncio.run_coroutine_threadsafe(known[1].close(), loop)
         return venue
+
+    def _last_look(self, method: str, url: str) -> None:
+        if self.before_send is not None:
+            self.before_send(method, url)
 
     def _endpoint(self, name: str) -> VenueEndpoint:
         try:
@@ -236,7 +245,7 @@ async def _settled(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T | Ven
     return answers  # type: ignore[return-value]
 
 
-def _connect(endpoint: VenueEndpoint, before_send: BeforeSend | None) -> Venue:
+def _connect(endpoint: VenueEndpoint, before_send: BeforeSend) -> Venue:
     from trading.venues.binanceusdm import BinanceUsdm
     from trading.venues.okx import Okx
 

@@ -5,13 +5,14 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from tests.integration.trading.venues.scripted import INSTRUMENTS, SYMBOL
+from tests.integration.trading.venues.scripted import INSTRUMENTS, SYMBOL, an_order
 from trading.domain.market import Book
 from trading.venues.endpoints import PAPER_FILE, load_endpoints
 from trading.venues.hub import Fact, FactKey, VenueHub
@@ -181,6 +182,23 @@ def test_a_forked_child_has_a_hub_of_its_own(hub: VenueHub, binance: Binance) ->
     assert os.read(reading, 10) == b"fact"
     os.waitpid(child, 0)
     os.close(reading)
+
+
+def test_the_last_look_sees_the_placing_coroutines_own_context(hub: VenueHub, binance: Binance) -> None:
+    deadline: ContextVar[str] = ContextVar("deadline", default="none")
+
+    def too_late(method: str, url: str) -> None:
+        raise RuntimeError(f"deadline was {deadline.get()}")
+
+    async def place() -> None:
+        deadline.set("12:00:05")
+        await hub.venue("binanceusdm").place(an_order())
+
+    hub.venue("binanceusdm")  # connected before the hook is set: it is asked for at each order
+    hub.before_send = too_late
+    with pytest.raises(VenueError, match=r"not_sent.*deadline was 12:00:05"):
+        hub.call(place())
+    assert binance.asked == []
 
 
 def test_waiting_for_oneself_is_an_error_not_a_deadlock(hub: VenueHub) -> None:
