@@ -6,6 +6,10 @@ from cryptobot.env import BadEnvironment
 
 
 def main() -> None:
+    if sys.argv[1:] == ["run"]:  # starts before there is a database, and without Django's second of imports
+        from cryptobot.supervisor.main import main as run_desk
+
+        sys.exit(run_desk())
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptobot.settings")
     from django.core.management import execute_from_command_line
 

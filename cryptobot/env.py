@@ -13,10 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from cryptobot.embedded.paths import embedded_database_url, embedded_redis_url
+from cryptobot.embedded.paths import APP_ROLE, OWNER_ROLE, embedded_database_url, embedded_redis_url
 from cryptobot.secrets import generated_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -50,6 +50,8 @@ def _boolean(value: object) -> object:
 
 
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
+# Absolute: children run in another working directory, and the sockets' place is derived from it.
+Directory = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class Environment(BaseSettings):
@@ -67,7 +69,7 @@ class Environment(BaseSettings):
     leader_lock_ttl_sec: Annotated[int, Field(ge=2)] = 20
     leader_lock_stale_sec: Annotated[int, Field(ge=2)] | None = None
 
-    data_dir: Path = BASE_DIR / "data"
+    data_dir: Directory = BASE_DIR / "data"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     host: str = "127.0.0.1"
     allowed_hosts: str = "127.0.0.1,localhost,[::1]"
@@ -75,6 +77,7 @@ class Environment(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     database_url: str = ""
+    database_owner_url: str = ""
     redis_url: str = ""
     secret_key: str = ""
     field_encryption_key: str = ""
@@ -130,7 +133,14 @@ class Environment(BaseSettings):
 
     @property
     def resolved_database_url(self) -> str:
-        return self.database_url or embedded_database_url(self.data_dir, role="cryptobot_app")
+        return self.database_url or embedded_database_url(self.data_dir, role=APP_ROLE)
+
+    @property
+    def resolved_owner_url(self) -> str:
+        """Who migrates: the owner of the tables, which the application role is not."""
+        if self.embedded:
+            return embedded_database_url(self.data_dir, role=OWNER_ROLE)
+        return self.database_owner_url or self.database_url
 
     @property
     def resolved_redis_url(self) -> str:
@@ -142,7 +152,7 @@ class Environment(BaseSettings):
 
     def redacted(self) -> dict[str, str]:
         """Every variable as text, secrets and URLs with credentials replaced, for `showconfig`."""
-        hidden = {n.lower() for n in SECRET_NAMES} | {"database_url", "redis_url"}
+        hidden = {n.lower() for n in SECRET_NAMES} | {"database_url", "database_owner_url", "redis_url"}
         shown = {n.upper(): str(v) for n, v in self.model_dump().items()}
         return {n: ("<set>" if v else "<default>") if n.lower() in hidden else v for n, v in shown.items()}
 

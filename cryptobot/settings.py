@@ -167,7 +167,31 @@ def _celery_broker(url: str) -> str:
     return f"redis+socket://{parts.path}?virtual_host={database}"
 
 
+# Queues, routes and the beat table: cryptobot/celery.py.
 CELERY_BROKER_URL = _celery_broker(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# Unacknowledged for so long, a message is delivered again: longer than a task may run (check cryptobot.E001).
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 600,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 5,
+    "health_check_interval": 10,
+}
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_TASK_SOFT_TIME_LIMIT = 270
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_DEFAULT_QUEUE = "default"
+# A nudge that cannot be sent is dropped at once: the row it points at is found by the next sweep.
+CELERY_TASK_PUBLISH_RETRY = False
 
 structlog.configure(
     processors=[
@@ -186,4 +210,6 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": ENV.log_level},
+    # These tell each message and each connection at INFO.
+    "loggers": {name: {"level": "WARNING"} for name in ("celery", "kombu", "daphne", "asyncio")},
 }

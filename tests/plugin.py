@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from cryptobot.embedded import postgres, valkey
-from cryptobot.embedded.process import Launch, spawn, stop
+from cryptobot.embedded.process import Launch, spawn, stop, wait_until
 from tests import database, environment
 
 _services: list[tuple[Launch, subprocess.Popen[bytes]]] = []
@@ -24,8 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for launch in (valkey.prepare(data_dir), postgres.prepare(data_dir, durable=False)):
         with (data_dir / "services.log").open("ab") as log:
             _services.append((launch, spawn(launch, stdout=log)))
-    valkey.wait_ready(data_dir, _services[0][1])
-    postgres.wait_ready(data_dir, _services[1][1])
+    wait_until(lambda: valkey.answers(data_dir), _services[0][1], timeout_sec=60)
+    wait_until(lambda: postgres.answers(data_dir), _services[1][1], timeout_sec=60)
     postgres.bootstrap(data_dir)
     database.let_owner_create_databases(data_dir)
 

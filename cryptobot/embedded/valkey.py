@@ -3,12 +3,11 @@
 import contextlib
 import platform
 import socket
-import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 from cryptobot.embedded import paths
-from cryptobot.embedded.process import Launch, ServiceError, private_directory, wait_until
+from cryptobot.embedded.process import Launch, ServiceError, private_directory
 
 SETTINGS = {
     "port": "0",
@@ -31,15 +30,11 @@ def prepare(data_dir: Path) -> Launch:
     return Launch(argv=(str(_binary()), *options), env={"LC_ALL": "C", "TZ": "UTC"}, cwd=Path("/"))
 
 
-def wait_ready(data_dir: Path, process: subprocess.Popen[bytes], *, timeout_sec: float = 20) -> None:
-    """Until the server answers PING."""
-    wait_until(lambda: _answers(paths.valkey_socket(data_dir)), process, timeout_sec=timeout_sec)
-
-
-def _answers(path: Path) -> bool:
+def answers(data_dir: Path) -> bool:
+    """Whether the server answers PING."""
     with contextlib.suppress(OSError), contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
         client.settimeout(2)
-        client.connect(str(path))
+        client.connect(str(paths.valkey_socket(data_dir)))
         client.sendall(b"PING\r\n")
         return client.recv(16).startswith(b"+PONG")
     return False

@@ -1,0 +1,56 @@
+"""The Celery app: queues, routes, beat table. Tasks are nudges; the truth is a row: all of them may be lost.
+
+`celery -A cryptobot` finds `app` here. Nothing else imports this module except CryptobotConfig.ready,
+which makes it the default app of every Django process, in every thread.
+"""
+
+import os
+import warnings
+from typing import Any
+
+from celery import Celery
+from celery.platforms import SecurityWarning
+from celery.signals import beat_init, worker_ready
+from kombu import Queue
+
+from cryptobot.notify import notify
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptobot.settings")
+
+from django.conf import settings
+
+EXECUTION = f"execution.{settings.INSTANCE}"  # warm venue clients are an instance's own
+BREAKER = "breaker"  # never shares a worker with execution: it must run when execution hangs
+HEARTBEAT = "heartbeat"
+DEFAULT = "default"
+
+# By task name; an exact name beats a pattern. tests/architecture holds every task to a line here.
+ROUTES = {
+    "trading.*": {"queue": EXECUTION},
+    "risk.*": {"queue": BREAKER},
+    "leadership.*": {"queue": HEARTBEAT},
+    "ops.heartbeat": {"queue": HEARTBEAT},
+    "ops.*": {"queue": DEFAULT},
+}
+
+# `expires`: a tick that waited longer than its period is worth nothing, the next one does its work.
+BEAT = {
+    "sweep": {"task": "trading.sweep", "schedule": 2.0, "options": {"expires": 2.0}},
+}
+
+# Root is dangerous to a worker that accepts pickle; ours accepts JSON only, and containers run as root.
+warnings.filterwarnings("ignore", category=SecurityWarning)
+
+app = Celery("cryptobot")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = [Queue(name) for name in (EXECUTION, BREAKER, HEARTBEAT, DEFAULT)]
+app.conf.task_routes = ROUTES
+app.conf.beat_schedule = BEAT
+app.set_default()  # Celery's own "current app" is per thread; daphne serves requests in threads
+app.autodiscover_tasks()
+
+
+@worker_ready.connect
+@beat_init.connect
+def _say_ready(**_: Any) -> None:
+    notify("READY=1")

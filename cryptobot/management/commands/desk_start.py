@@ -1,0 +1,17 @@
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+from django.utils.module_loading import import_string
+
+# What must be true before the first process of a desk starts: callables without arguments, in order.
+STEPS: tuple[str, ...] = ()
+
+
+class Command(BaseCommand):
+    help = "Bring a desk to its starting state (HOLD) before its processes start. Idempotent."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for step in STEPS:
+            import_string(step)()
+        call_command("collectstatic", interactive=False, verbosity=0)

@@ -1,0 +1,5 @@
+import sys
+
+from cryptobot.supervisor.main import main
+
+sys.exit(main())
