@@ -7,12 +7,11 @@ PostgreSQL and Valkey on it; workers inherit `TESTS_DATA_DIR` and only take a Re
 import fcntl
 import importlib.util
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from cryptobot.embedded import paths
+from cryptobot.embedded import paths, throwaway
 from cryptobot.env import Environment
 
 DATA_DIR_VARIABLE = "TESTS_DATA_DIR"
@@ -74,18 +73,12 @@ def _new_data_dir() -> Path:
     return directory
 
 
-def remove(directory: Path) -> None:
-    """Remove a DATA_DIR and what its services keep elsewhere."""
-    for place in (paths.system_dir(directory), paths.socket_dir(directory), directory):
-        shutil.rmtree(place, ignore_errors=True)
-
-
 def _remove_abandoned() -> None:
     """What killed test runs left behind."""
     for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             with (directory / _LOCK).open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove(directory)
+                throwaway.remove(directory)
         except OSError:
             continue

@@ -4,38 +4,30 @@ A test's connections run as the application role, so grants and triggers hold as
 `tests.database.as_owner()` and `as_superuser()` are for the few lines that must go round them.
 """
 
-import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from cryptobot.embedded import postgres, valkey
-from cryptobot.embedded.process import Launch, spawn, stop, wait_until
+from cryptobot.embedded import throwaway
 from tests import database, environment
 
-_services: list[tuple[Launch, subprocess.Popen[bytes]]] = []
+_services = ExitStack()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    if environment.is_worker() or config.option.help or config.option.version or config.option.collectonly:
-        return
-    data_dir = environment.data_dir()
-    for launch in (valkey.prepare(data_dir), postgres.prepare(data_dir, durable=False)):
-        with (data_dir / "services.log").open("ab") as log:
-            _services.append((launch, spawn(launch, stdout=log)))
-    wait_until(lambda: valkey.answers(data_dir), _services[0][1], timeout_sec=60)
-    wait_until(lambda: postgres.answers(data_dir), _services[1][1], timeout_sec=60)
-    postgres.bootstrap(data_dir)
-    database.let_owner_create_databases(data_dir)
+    idle = config.option.help or config.option.version or config.option.collectonly
+    if not environment.is_worker() and not idle:
+        _services.enter_context(throwaway.services(environment.data_dir()))
+        database.let_owner_create_databases(environment.data_dir())
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
-    for launch, process in reversed(_services):
-        stop(process, launch.stop_signal)
+    _services.close()
     if not environment.is_worker():
-        environment.remove(environment.data_dir())
+        throwaway.remove(environment.data_dir())
 
 
 @pytest.fixture(scope="session")
