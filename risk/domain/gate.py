@@ -1,8 +1,8 @@
 """The risk gate's decision: aggregates and an intent in, a verdict out (spec 3.4). No clock, no rows.
 
-A cap is data: a name, a refusal code and what it measures. A limit puts a value on a cap at one level, such as
+A cap is data: a name, a refusal code and what it measures. A limit puts a value on a cap at one level, as in
 `desk`, `venue:okx`, `instrument:okx:BTC/USDT:USDT` or `strategy:capture`; every limit of every level that the
-intent touches must pass, so several limits on one cap come to the lowest. The cost does not depend on how many
+intent touches must pass, so several limits on one cap come to the lowest. The cost is the same however many
 orders are open: the snapshot holds sums.
 """
 
@@ -75,6 +75,7 @@ UNKNOWN_INSTRUMENT = InstrumentState()
 @dataclass(frozen=True, slots=True)
 class Exposure:
     """Sums of one level. Notionals: gross quote currency (USDT), positions at mark, reservations worst case.
+    A position without a fresh mark makes position_notional infinite: then nothing opens at that level.
 
     open_positions: instruments with a net; reserved_positions: flat instruments with a working opening order.
     """
@@ -236,6 +237,8 @@ def _over_limit(
         exposure = snapshot.exposures.get(level)
         if exposure is None:
             return _denied("risk.no_data", detail={"level": level})
+        if not exposure.position_notional.is_finite():
+            return _denied("risk.no_price", detail={"level": level})
         adds = _addition(snapshot, legs)
         for limit in limits:
             if refusal := _judge(limit, exposure, adds):
