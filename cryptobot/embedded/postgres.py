@@ -103,7 +103,7 @@ def _binaries() -> Path:
     if spec is None or spec.origin is None:
         raise ServiceError(f"the package {PACKAGE} is not installed, or set DATABASE_URL")
     package = Path(spec.origin).parent
-    if service_account() and not _runs(_bin(package)):
+    if service_account() and not runs(_bin(package)):
         package = _readable_copy(package)
     return _bin(package)
 
@@ -112,7 +112,8 @@ def _bin(package: Path) -> Path:
     return package / f"pginstall{MAJOR}" / "bin"
 
 
-def _runs(binaries: Path) -> bool:
+def runs(binaries: Path) -> bool:
+    """Whether the service account can run them."""
     try:
         run_once(Launch(argv=(str(binaries / "postgres"), "--version"), env=_ENV, as_nobody=True))
     except (OSError, ServiceError):
@@ -165,13 +166,14 @@ def _clear_stale_lock(data: Path) -> None:
     lock = data / "postmaster.pid"
     if not lock.exists():
         return
-    running = _processes_in(data)
+    running = processes_in(data)
     if running:
         raise ServiceError(f"a PostgreSQL server already runs on {data} (process {min(running)})")
     lock.unlink(missing_ok=True)
 
 
-def _processes_in(directory: Path) -> list[int]:
+def processes_in(directory: Path) -> list[int]:
+    """The processes working in `directory`; those we may not look at excepted."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):  # not ours to read, or gone meanwhile

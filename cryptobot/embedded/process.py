@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from cryptobot.embedded import paths
+
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork: the child may not allocate
 
@@ -112,6 +114,9 @@ def private_directory(path: Path) -> Path:
     account = service_account()
     owner = account.pw_uid if account else os.getuid()
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for parent in path.parents if account else ():
+        if parent.is_relative_to(paths.SYSTEM_DIR):  # whatever root's umask: the account must pass through
+            parent.chmod(0o755)
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
