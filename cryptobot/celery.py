@@ -27,7 +27,6 @@ DEFAULT = "default"
 # By task name; an exact name beats a pattern. tests/architecture holds every task to a line here.
 ROUTES = {
     "trading.*": {"queue": EXECUTION},
-    "risk.*": {"queue": BREAKER},
     "leadership.*": {"queue": HEARTBEAT},
     "ops.heartbeat": {"queue": HEARTBEAT},
     "ops.*": {"queue": DEFAULT},
