@@ -4,10 +4,12 @@ import contextlib
 import http.client
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptobot.embedded import postgres, valkey
 from cryptobot.embedded.process import Launch
@@ -52,9 +54,8 @@ def paper_venues(env: Environment) -> list[Child]:
     """Before the rest: the venue clients read its addresses and keys."""
     if env.exchange_profile != "paper":
         return []
-    ready_file = env.data_dir / "paper-venues.json"
-    ready_file.unlink(missing_ok=True)  # an old one would say ready too early
-    return [_python(env, "paper-venues", *DJANGO, "paper_venues", ready=ready_file.exists)]
+    file = env.data_dir / "paper-venues.json"
+    return [_python(env, "paper-venues", *DJANGO, "paper_venues", ready=lambda: _all_listen(file))]
 
 
 def desk(env: Environment) -> list[Child]:
@@ -88,6 +89,17 @@ def _python(env: Environment, name: str, *argv: str, ready: Callable[[], bool] |
 
 def _environ(env: Environment) -> Mapping[str, str]:
     return os.environ | {"DATA_DIR": str(env.data_dir.resolve()), "PYTHONUNBUFFERED": "1"}
+
+
+def _all_listen(file: Path) -> bool:
+    """Whether each venue of the file takes connections: the file of an earlier run may lie there."""
+    try:
+        addresses = [urlsplit(row["base_url"]) for row in json.loads(file.read_text()).values()]
+        for address in addresses:
+            socket.create_connection((address.hostname, address.port or 80), timeout=1).close()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return bool(addresses)
 
 
 def _healthy(env: Environment) -> bool:
