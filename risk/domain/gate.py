@@ -174,8 +174,8 @@ class RiskGovernor:
         return self._by_level.get(level, ())
 
     def unset(self) -> Cap | None:
-        """The first required cap that the desk has no value for."""
-        known = {limit.cap.name for limit in self.at(DESK) if limit.value is not None}
+        """The first required cap that the desk says nothing about."""
+        known = {limit.cap.name for limit in self.at(DESK)}
         return next((cap for cap in REQUIRED if cap.name not in known), None)
 
 

@@ -90,6 +90,11 @@ def test_depth_beyond_the_collar_is_not_used(change: dict[str, Any], qty: str, w
     assert (made.legs[0].qty, made.limited_by) == (D(qty), why)
 
 
+def test_what_cannot_be_left_again_is_not_entered() -> None:
+    made = plan(short=market(replace(DEAR, asks=levels(("101.1", "2")))))
+    assert (made.legs[0].qty, made.limited_by) == (D("2"), LimitedBy.DEPTH)
+
+
 def test_the_largest_order_of_either_venue_caps_both() -> None:
     made = plan(short=market(DEAR, max_qty=D("0.5")))
     assert [leg.qty for leg in made.legs] == [D("0.5"), D("0.5")]
