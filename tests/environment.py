@@ -66,10 +66,12 @@ def _redis_database() -> int:
 
 def _new_data_dir() -> Path:
     _remove_abandoned()
-    directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    lock = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    draft = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
+    lock = os.open(draft / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     _held.append(lock)  # held as long as this process lives: how others know that the directory is in use
+    directory = draft.with_name(draft.name.removeprefix("."))
+    draft.rename(directory)  # only now can another run see it
     return directory
 
 
