@@ -111,6 +111,12 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 # Desks on one host differ by port only, and cookies ignore ports: give each its own names.
 _COOKIE_SUFFIX = "" if ENV.port == 8000 else f"_{ENV.port}"
 SESSION_COOKIE_NAME = f"sessionid{_COOKIE_SUFFIX}"
+if _HTTPS:  # nginx ends TLS on this host and sets the header; we listen on loopback only
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+# W008: nginx redirects, while health checks on loopback speak plain HTTP.
+# W005, W021: whether the whole domain is ours to bind to HTTPS is not this program's to know.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 
