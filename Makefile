@@ -41,7 +41,7 @@ test: .venv/.dev browser ## all tests, on their own services
 check: .venv/.dev ## format, lint, types, import contracts, Django, migrations, API snapshot
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
-	$(PYTHON) -m mypy $(PACKAGES) tests conftest.py manage.py
+	$(THROWAWAY) $(PYTHON) -m mypy $(PACKAGES) tests conftest.py manage.py
 	.venv/bin/lint-imports
 	@echo "manage.py check --deploy (live)"; $(LIVE) $(MANAGE) check --deploy --fail-level WARNING
 	$(THROWAWAY) $(MANAGE) makemigrations --check --dry-run

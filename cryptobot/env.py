@@ -127,6 +127,12 @@ class Environment(BaseSettings):
         return not self.database_url
 
     @property
+    def base_url(self) -> str:
+        """Where a person on this host finds the desk."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)  # noqa: S104 (shown)
+        return f"http://{host}:{self.port}"
+
+    @property
     def instance(self) -> str:
         """A short stable name for this node: the same host and DATA_DIR give the same name."""
         return hashlib.sha256(f"{socket.gethostname()}:{self.data_dir.resolve()}".encode()).hexdigest()[:8]

@@ -1,5 +1,6 @@
 """Django settings. Values come from `cryptobot.env` (the only reader of the environment)."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -69,7 +70,9 @@ TEMPLATES = [
 # A leader stopped inside a transaction must not block its successor for ever (spec 5), hence the time-outs.
 _SESSION = "-c lock_timeout=2000 -c idle_in_transaction_session_timeout=5000 -c timezone=UTC"
 # Health checks: a pooled connection to a server that was restarted is replaced instead of failing a request.
-DATABASES = {"default": dict(dj_database_url.parse(ENV.resolved_database_url, conn_health_checks=True))}
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": dict(dj_database_url.parse(ENV.resolved_database_url, conn_health_checks=True))
+}
 DATABASES["default"]["OPTIONS"] = {
     **DATABASES["default"].get("OPTIONS", {}),  # sslmode and the like from the URL
     "options": _SESSION,

@@ -108,7 +108,7 @@ class Desk:
 
     def _is_new(self, name: str, old: int) -> bool:
         child = self.state()["children"][name]
-        return child["state"] == "ready" and child["pid"] != old
+        return bool(child["state"] == "ready" and child["pid"] != old)
 
     def people(self) -> dict[str, dict[str, str]]:
         """DATA_DIR/demo-desk.json: name to role, password, token."""

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -87,7 +87,7 @@ def _python(env: Environment, name: str, *argv: str, ready: Callable[[], bool] |
     return Child(name=name, launch=lambda: launch, ready=ready)
 
 
-def _environ(env: Environment) -> Mapping[str, str]:
+def _environ(env: Environment) -> dict[str, str]:
     return os.environ | {"DATA_DIR": str(env.data_dir.resolve()), "PYTHONUNBUFFERED": "1"}
 
 

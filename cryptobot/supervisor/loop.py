@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,8 +110,9 @@ class Supervisor:
         while not self.stop_signals:
             self.pump()
 
-    def stop(self, names: list[str], *, grace_sec: float = GRACE_SEC) -> None:
+    def stop(self, names: Iterable[str], *, grace_sec: float = GRACE_SEC) -> None:
         """End them together: ask, wait, insist. A second signal to us cuts the waiting short."""
+        names = list(names)
         doomed = [r for r in (self.children[n] for n in names) if r.process is not None]
         signals_before = self.stop_signals
         for running in doomed:

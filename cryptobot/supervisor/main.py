@@ -34,7 +34,7 @@ def _run(env: Environment, lock: IO[str]) -> int:
         state_file=env.data_dir / "supervisor.json",
         notify_path=sockets / "notify.sock",
         output=Output(),
-        about={"base_url": base_url(env), "instance": env.instance},
+        about={"base_url": env.base_url, "instance": env.instance},
     )
     with lock:  # released last
         try:
@@ -77,14 +77,9 @@ def _stop(supervisor: Supervisor) -> None:
     supervisor.close()
 
 
-def base_url(env: Environment) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(env.host, env.host)  # noqa: S104 (a name to show)
-    return f"http://{host}:{env.port}"
-
-
 def welcome(env: Environment, *, first_start: bool) -> str:
     """What to do first. Passwords are shown once, when they were made."""
-    lines = ["", f"  The desk is ready: {base_url(env)}/ui/dashboard  ({env.exchange_profile}, in HOLD)"]
+    lines = ["", f"  The desk is ready: {env.base_url}/ui/dashboard  ({env.exchange_profile}, in HOLD)"]
     people = children.read_demo_desk(env.data_dir)
     if people:
         lines.append(f"  People, passwords and API tokens: {env.data_dir / 'demo-desk.json'}")
@@ -92,7 +87,7 @@ def welcome(env: Environment, *, first_start: bool) -> str:
         width = max(map(len, people))
         lines += [f"    {name:<{width}}  {password}" for name, password in people.items()]
     lines += [
-        f"  First: log in at {base_url(env)}/admin/ as alice, look at the dashboard, ask to resume;",
+        f"  First: log in at {env.base_url}/admin/ as alice, look at the dashboard, ask to resume;",
         "  then log in as bob in another browser and approve it.",
         "  Ctrl-C ends everything. `make demo` in another terminal tells the whole story.",
         "",

@@ -69,15 +69,14 @@ def test_what_is_running(data_dir: Path) -> None:
     with running(data_dir) as process:
         if os.getuid() == 0:
             assert Path(f"/proc/{process.pid}").stat().st_uid != 0
-        settings = dict(
-            query(data_dir, paths.APP_ROLE, "SELECT name, setting FROM pg_settings")  # type: ignore[arg-type]
-        )
+        rows = query(data_dir, paths.APP_ROLE, "SELECT name, setting FROM pg_settings")
         powers = query(
             data_dir,
             paths.APP_ROLE,
             "SELECT rolname FROM pg_roles WHERE rolname LIKE 'cryptobot%'"
             " AND (rolsuper OR rolcreatedb OR rolcreaterole)",
         )
+    settings = {str(name): setting for name, setting in rows}
     wanted = {"listen_addresses": "", "fsync": "on", "synchronous_commit": "on", "data_checksums": "on"}
     assert {name: settings[name] for name in wanted} == wanted
     assert settings["server_encoding"] == "UTF8"

@@ -29,7 +29,9 @@ class SmallDesk:
             str(directory),
             str(grace_sec),
         ]
-        self.process = subprocess.Popen(command, cwd=BASE_DIR, stdout=subprocess.PIPE, text=True)
+        self.process: subprocess.Popen[str] = subprocess.Popen(
+            command, cwd=BASE_DIR, stdout=subprocess.PIPE, text=True
+        )
         self.said: list[str] = []
 
     def until(self, words: str) -> str:
@@ -38,7 +40,7 @@ class SmallDesk:
         for line in self.process.stdout:
             self.said.append(line)
             if words in line:
-                return line
+                return str(line)
         raise AssertionError(f"never said {words!r}: {''.join(self.said)}")
 
     def child(self, name: str) -> dict[str, Any]:
