@@ -91,7 +91,8 @@ def test_depth_beyond_the_collar_is_not_used(change: dict[str, Any], qty: str, w
 
 
 def test_what_cannot_be_left_again_is_not_entered() -> None:
-    made = plan(short=market(replace(DEAR, asks=levels(("101.1", "2")))))
+    thin_out = market(replace(DEAR, asks=levels(("101.1", "2"))))
+    made = opening_plan(market(CHEAP), thin_out, opening(), now=NOW, long_venue="okx")
     assert (made.legs[0].qty, made.limited_by) == (D("2"), LimitedBy.DEPTH)
 
 
