@@ -1,0 +1,1 @@
+"""One module per venue: routes, signatures, payloads and error codes over the same engine."""

@@ -1,0 +1,167 @@
+"""A recorded market: Lean's two-venue minute quotes (a `cryptofuture` folder).
+
+The first venue folder by name plays Binance, the second OKX; the instrument is BTC, from the symbol that both
+have. A minute's closing quotes hold for that minute and, where minutes are missing, until the next one there
+is: nothing is interpolated. After a venue's last row its quote stays and the log says so.
+"""
+
+import csv
+import io
+import logging
+import zipfile
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from trading.paper.instruments import Instrument
+from trading.paper.market import Ladder
+
+log = logging.getLogger(__name__)
+
+VENUES = ("binanceusdm", "okx")
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+# Lean's sizes of coin-margined contracts count contracts of so many USD; USDT-margined ones count coins.
+CONTRACT_USD = {"binance": Decimal(100), "bybit": Decimal(1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Best bid and ask at the end of a minute; prices in USD, sizes in coins."""
+
+    bid: Decimal
+    bid_qty: Decimal
+    ask: Decimal
+    ask_qty: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteEdge:
+    """What crossing both books would have given in a minute, in bps of the price bought at."""
+
+    minute: int
+    sell_first_bps: Decimal
+    sell_second_bps: Decimal
+
+
+def read_quotes(path: Path, *, contract_usd: Decimal | None) -> dict[int, Quote]:
+    """Closing quotes by minute of the day from one `*_quote.zip`. `contract_usd` None: sizes are coins."""
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read(archive.namelist()[0]).decode()
+    quotes = {}
+    for row in csv.reader(io.StringIO(text)):
+        bid, bid_size, ask, ask_size = (Decimal(row[column]) for column in (4, 5, 9, 10))
+        unit = contract_usd if contract_usd is not None else None
+        quotes[int(row[0]) // MINUTE_MS] = Quote(
+            bid=bid,
+            bid_qty=bid_size if unit is None else bid_size * unit / bid,
+            ask=ask,
+            ask_qty=ask_size if unit is None else ask_size * unit / ask,
+        )
+    return quotes
+
+
+def read_folder(path: Path) -> tuple[dict[int, Quote], dict[int, Quote]]:
+    """Both venues' quotes of the first day and symbol that they share.
+
+    Raises:
+        ValueError: naming what is missing.
+    """
+    venues = sorted(p.name for p in path.glob("*") if (p / "minute").is_dir())
+    if len(venues) < 2:
+        raise ValueError(f"{path}: two venue folders with minute/ are needed, found {venues}")
+    files = [
+        {(f.parent.name, f.name): f for f in (path / v / "minute").glob("*/*_quote.zip")} for v in venues[:2]
+    ]
+    shared = sorted(files[0].keys() & files[1].keys())
+    if not shared:
+        raise ValueError(f"{path}: {venues[0]} and {venues[1]} share no symbol and day")
+    symbol = shared[0][0]
+    first, second = (
+        read_quotes(of[shared[0]], contract_usd=None if symbol.endswith("usdt") else CONTRACT_USD.get(venue))
+        for of, venue in zip(files, venues, strict=False)
+    )
+    return first, second
+
+
+def edges(first: Mapping[int, Quote], second: Mapping[int, Quote]) -> list[MinuteEdge]:
+    """Edges of the minutes that both venues recorded, in order."""
+    return [
+        MinuteEdge(
+            minute, _bps(first[minute].bid, second[minute].ask), _bps(second[minute].bid, first[minute].ask)
+        )
+        for minute in sorted(first.keys() & second.keys())
+    ]
+
+
+def recorded_edges(path: Path) -> list[MinuteEdge]:
+    """`edges` of a Lean `cryptofuture` folder: what a scanner's figures can be laid beside."""
+    return edges(*read_folder(path))
+
+
+def _bps(sold: Decimal, bought: Decimal) -> Decimal:
+    return (sold - bought) / bought * 10_000
+
+
+class RecordedMarket:
+    """`start_ms` is when minute 0 begins; `speed` recorded minutes pass per minute."""
+
+    def __init__(self, path: Path, *, start_ms: int, speed: float = 1) -> None:
+        self._quotes = dict(zip(VENUES, read_folder(path), strict=True))
+        self._minutes = {venue: sorted(quotes) for venue, quotes in self._quotes.items()}
+        self._rates = _funding_rates(path)
+        self._anchor_ms, self._anchor_minute, self._speed = start_ms, 0, speed
+        self._ladders: dict[str, tuple[int, Ladder]] = {}
+        self._ended: set[str] = set()
+
+    def bases(self) -> Sequence[str]:
+        return ("BTC",)
+
+    def minute(self, now_ms: int) -> int:
+        return self._anchor_minute + int((now_ms - self._anchor_ms) * self._speed) // MINUTE_MS
+
+    def jump(self, minute: int, *, now_ms: int) -> None:
+        """Make `now_ms` the start of recorded `minute`."""
+        self._anchor_minute, self._anchor_ms = minute, now_ms
+
+    def quote_minute(self, venue: str, minute: int) -> int:
+        """The recorded minute whose quote holds in `minute`; before the first one, the first."""
+        minutes = self._minutes[venue]
+        if minute > minutes[-1] and venue not in self._ended:
+            self._ended.add(venue)
+            log.warning("recording of %s ended at minute %d: its last quote stays", venue, minutes[-1])
+        return minutes[max(0, bisect_right(minutes, minute) - 1)]
+
+    def ladder(self, venue: str, instrument: Instrument, now_ms: int) -> Ladder:
+        minute = self.quote_minute(venue, self.minute(now_ms))
+        known = self._ladders.get(venue)
+        if known is None or known[0] != minute:
+            known = (minute, self._build(self._quotes[venue][minute], instrument))
+            self._ladders[venue] = known
+        return known[1]
+
+    def _build(self, quote: Quote, instrument: Instrument) -> Ladder:
+        lot, mid = instrument.lot, (quote.bid + quote.ask) / 2
+        return Ladder(
+            bids=((quote.bid, max(lot, quote.bid_qty // lot * lot)),),
+            asks=((quote.ask, max(lot, quote.ask_qty // lot * lot)),),
+            mark=mid,
+            index=mid,
+        )
+
+    def funding_rate(self, venue: str, base: str, at_ms: int) -> Decimal:
+        """The recorded day's rate of that hour (00, 08 or 16 UTC); 0 where none was recorded."""
+        return self._rates.get((venue, at_ms % DAY_MS // 3_600_000), Decimal(0))
+
+
+def _funding_rates(path: Path) -> dict[tuple[str, int], Decimal]:
+    """By (venue, hour), from `margin_interest/btcusd.csv`; a later day's row replaces an earlier one's."""
+    folders = sorted(p.name for p in path.glob("*") if (p / "minute").is_dir())
+    rates = {}
+    for venue, folder in zip(VENUES, folders, strict=False):
+        file = path / folder / "margin_interest" / "btcusd.csv"
+        for row in csv.reader(file.read_text().splitlines()) if file.exists() else []:
+            rates[venue, int(row[0].split()[1].split(":")[0])] = Decimal(row[1])
+    return rates
