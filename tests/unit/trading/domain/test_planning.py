@@ -113,7 +113,7 @@ def test_the_largest_order_of_either_venue_caps_both() -> None:
         ({"min_qty": D("7")}, {"notional": D("100000")}, "book.depth"),
     ],
 )
-def test_floors_of_the_venue(filters: dict[str, Any], bounds: dict[str, Decimal], code: str | None) -> None:
+def test_floors_of_the_venue(filters: dict[str, Any], bounds: dict[str, Any], code: str | None) -> None:
     short = market(DEAR, **filters)
     if code is None:
         assert plan(short=short, **bounds).legs[1].qty == D("3")
