@@ -36,12 +36,10 @@ def load_endpoints(profile: str, data_dir: Path, environ: Mapping[str, str]) -> 
 @lru_cache(maxsize=4)
 def _paper_endpoints(path: Path, _mtime_ns: int, _inode: int) -> Mapping[str, VenueEndpoint]:
     try:
-        rows = json.loads(path.read_text())
+        rows = json.loads(path.read_text())["venues"]
         return {name: _paper_endpoint(name, row) for name, row in rows.items()}
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path}: {error!r}; accepted: an object of venues, each with base_url and api_*"
-        ) from error
+        raise ValueError(f"{path}: {error!r}; accepted: venues, each with base_url and api_*") from error
 
 
 def _paper_endpoint(venue: str, row: Mapping[str, Any]) -> VenueEndpoint:

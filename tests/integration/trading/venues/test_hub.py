@@ -41,7 +41,7 @@ class Binance:
         base_url = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
         row = {"base_url": base_url, "api_key": "k", "api_secret": "s"}
         draft = self.directory / f"draft-{id(self)}"
-        draft.write_text(json.dumps({"binanceusdm": row}))
+        draft.write_text(json.dumps({"venues": {"binanceusdm": row}}))
         draft.replace(self.directory / PAPER_FILE)
 
     async def _answer(self, request: web.Request) -> web.Response:

@@ -15,7 +15,7 @@ OKX_KEYS = {"OKX_API_KEY": "k", "OKX_API_SECRET": "s", "OKX_API_PASSPHRASE": "p"
 def write_paper(directory: Path, port: int) -> None:
     row = {"base_url": f"http://127.0.0.1:{port}", "api_key": "k", "api_secret": "s", "api_passphrase": "p"}
     draft = directory / "draft"
-    draft.write_text(json.dumps({"okx": row}))
+    draft.write_text(json.dumps({"venues": {"okx": row}}))
     draft.replace(directory / PAPER_FILE)
 
 
@@ -36,7 +36,9 @@ def test_paper_venues_not_started_is_an_os_error(tmp_path: Path) -> None:
         load_endpoints("paper", tmp_path, {})
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"okx": {}}', '{"okx": 1}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"okx": {}}', '{"venues": {"okx": {}}}', '{"venues": {"okx": 1}}']
+)
 def test_a_malformed_paper_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / PAPER_FILE).write_text(text)
     with pytest.raises(ValueError):
