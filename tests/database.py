@@ -66,10 +66,13 @@ def _take_role(old: str, new: str) -> None:
 
 def _flush_as_superuser() -> None:
     """`transaction=True` tests end with TRUNCATE, which append-only triggers and grants rightly refuse."""
+    from django.contrib.contenttypes.models import ContentType
+
     flush = connection.ops.execute_sql_flush
     rights = ["SET LOCAL ROLE NONE", "SET LOCAL session_replication_role = replica"]
 
     def execute_sql_flush(statements: Sequence[str]) -> None:
         flush([*rights, *statements] if statements else statements)
+        ContentType.objects.clear_cache()  # what post_migrate makes again gets new ids
 
     connection.ops.execute_sql_flush = execute_sql_flush  # type: ignore[method-assign, assignment]
