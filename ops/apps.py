@@ -1,5 +1,26 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class OpsConfig(AppConfig):
     name = "ops"
+
+    def ready(self) -> None:
+        from ops import checklist, config, roles
+        from ops.actions import desk_mode
+        from ops.config import ControlConfig
+
+        config.register_section("control", ControlConfig)
+        assert checklist
+        assert desk_mode
+        post_migrate.connect(_singletons, sender=self)
+        # Without a sender: after every app's migrations, so that the last run sees all permissions and models.
+        post_migrate.connect(roles.sync, dispatch_uid="ops.roles")
+
+
+def _singletons(sender: AppConfig, **_: Any) -> None:
+    """Rows that must always be there. Not in a migration: test runs flush what migrations wrote."""
+    for name in ("DeskState", "AuditHead"):
+        sender.get_model(name)._default_manager.get_or_create(pk=1)

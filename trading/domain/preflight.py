@@ -19,12 +19,13 @@ from trading.domain.venue_checks import Check, CheckClass, Thresholds, VenueStat
 class DeskState:
     """hold_causes: sources of open causes that cover this plan's desk, venues, instruments or strategy.
 
-    guards_worst: worst state of the P0 guards, `OK` the only good one. approval_needed: and none at hand.
+    guards_worst: worst state of the P0 guards, `OK` the only good one; None: this desk has none, and no line
+    claims one. approval_needed: and none at hand.
     """
 
     hold_causes: tuple[str, ...]
     leads: bool
-    guards_worst: str
+    guards_worst: str | None
     safe_mode: bool
     reduce_only: bool
     approval_needed: bool
@@ -118,12 +119,17 @@ def _mode(desk: DeskState, intent: Intent) -> Iterator[Check]:
     for name, ok, detail in (
         ("hold", not desk.hold_causes, ", ".join(desk.hold_causes) or "no open cause"),
         ("leader", desk.leads, "this instance leads" if desk.leads else "this instance does not lead"),
-        ("guards", desk.guards_worst == "OK", f"worst P0 guard: {desk.guards_worst}"),
+        ("guards", _guarded(desk), f"worst P0 guard: {desk.guards_worst}"),
         ("safe_mode", not desk.safe_mode, "on: nothing is sent" if desk.safe_mode else "off"),
         ("reduce_only", not desk.reduce_only, "on" if desk.reduce_only else "off"),
         ("approval", not desk.approval_needed, "needed" if desk.approval_needed else "at hand or not needed"),
     ):
-        yield Check(name=name, cls=CheckClass.MODE, ok=ok, detail=detail, blocking=blocking)
+        if name != "guards" or desk.guards_worst is not None:
+            yield Check(name=name, cls=CheckClass.MODE, ok=ok, detail=detail, blocking=blocking)
+
+
+def _guarded(desk: DeskState) -> bool:
+    return desk.guards_worst in {None, "OK"}
 
 
 def _blocked_by(desk: DeskState, intent: Intent) -> Iterator[str]:
@@ -135,7 +141,7 @@ def _blocked_by(desk: DeskState, intent: Intent) -> Iterator[str]:
         (desk.safe_mode, "safe_mode"),
         (desk.reduce_only, "reduce_only"),
         (not desk.leads, "leader"),
-        (desk.guards_worst != "OK", "guards"),
+        (not _guarded(desk), "guards"),
         (desk.approval_needed, "approval"),
     ):
         if blocked:

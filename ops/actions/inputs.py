@@ -1,0 +1,169 @@
+"""Typed inputs: one frozen dataclass per action is the form, the schema and the parser.
+
+Strict: unknown fields, missing fields and wrong types are all reported at once; a Decimal comes from a string
+or an integer, and a JSON fraction is taken by its own digits, never through a float.
+"""
+
+from dataclasses import MISSING, Field, dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from types import NoneType, UnionType
+from typing import Any, get_args, get_type_hints
+from uuid import UUID
+
+from ops.actions.base import Refusal
+
+
+class InvalidInput(Refusal):
+    """`input.invalid`, 422, with one line per field."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        detail = "; ".join(f"{e['field']}: {e['detail']}" for e in errors)
+        super().__init__("input.invalid", detail, status=422, errors=errors)
+
+
+@dataclass(frozen=True, slots=True)
+class InputField:
+    """One field of an input, for every face. `kind` is one of str, int, bool, Decimal, UUID."""
+
+    name: str
+    kind: type
+    required: bool
+    optional: bool
+    default: Any
+    help: str
+    choices: tuple[str, ...]
+
+
+def arg(*, help: str, default: Any = MISSING, choices: tuple[str, ...] = ()) -> Any:
+    """A dataclass field with what a face needs to show it."""
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+def describe(kind: type) -> list[InputField]:
+    hints = get_type_hints(kind)
+    return [_describe(f, hints[f.name]) for f in fields(kind)]
+
+
+def _describe(item: "Field[Any]", hint: Any) -> InputField:
+    inner = hint
+    if isinstance(hint, UnionType):
+        inner = next(arg for arg in get_args(hint) if arg is not NoneType)
+    return InputField(
+        name=item.name,
+        kind=inner,
+        required=item.default is MISSING,
+        optional=inner is not hint,
+        default=None if item.default is MISSING else item.default,
+        help=item.metadata.get("help", ""),
+        choices=item.metadata.get("choices", ()),
+    )
+
+
+def parse(kind: type, data: Any) -> Any:
+    """An instance of `kind` from JSON data (a dict).
+
+    Raises:
+        InvalidInput: naming every field that does not fit, what was found and what is accepted.
+    """
+    if not isinstance(data, dict):
+        raise InvalidInput([{"field": "", "detail": "a JSON object is needed"}])
+    known = describe(kind)
+    names = {f.name for f in known}
+    errors = [
+        {"field": str(name), "detail": f"unknown field; accepted: {', '.join(sorted(names)) or 'none'}"}
+        for name in data
+        if name not in names
+    ]
+    values: dict[str, Any] = {}
+    for item in known:
+        if item.name not in data:
+            if item.required:
+                errors.append({"field": item.name, "detail": "required"})
+            continue
+        try:
+            values[item.name] = _value(item, data[item.name])
+        except ValueError as fault:
+            errors.append({"field": item.name, "detail": str(fault)})
+    if errors:
+        raise InvalidInput(errors)
+    return kind(**values)
+
+
+def _value(item: InputField, found: Any) -> Any:
+    if found is None:
+        if item.optional:
+            return None
+        raise ValueError("null is not accepted")
+    value = _READERS[item.kind](found)
+    if item.choices and value not in item.choices:
+        raise ValueError(f"{found!r}; accepted: {', '.join(item.choices)}")
+    return value
+
+
+def _text(found: Any) -> str:
+    if not isinstance(found, str):
+        raise ValueError(f"{found!r} is not a string")  # noqa: TRY004 (one error for all bad input)
+    if "\x00" in found or len(found) > 20_000:
+        raise ValueError("at most 20000 characters, none of them NUL")
+    return found
+
+
+def _integer(found: Any) -> int:
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise ValueError(f"{found!r} is not a whole number")  # noqa: TRY004
+    return found
+
+
+def _boolean(found: Any) -> bool:
+    if not isinstance(found, bool):
+        raise ValueError(f"{found!r} is not true or false")  # noqa: TRY004
+    return found
+
+
+def _decimal(found: Any) -> Decimal:
+    """`repr` of a float is the shortest text that reads back the same: 0.1 is one tenth, as it was typed."""
+    if isinstance(found, bool) or not isinstance(found, str | int | float | Decimal):
+        raise ValueError(f"{found!r} is not a decimal number")
+    try:
+        value = Decimal(repr(found) if isinstance(found, float) else found)
+    except InvalidOperation:
+        raise ValueError(f"{found!r} is not a decimal number") from None
+    if not value.is_finite() or abs(value) >= Decimal(10) ** 15 or -int(value.as_tuple().exponent) > 18:
+        raise ValueError(f"{found!r}: accepted: finite, below 10^15, at most 18 decimal places")
+    return value
+
+
+def _uuid(found: Any) -> UUID:
+    try:
+        return UUID(_text(found))
+    except ValueError:
+        raise ValueError(f"{found!r} is not a UUID") from None
+
+
+_READERS = {str: _text, int: _integer, bool: _boolean, Decimal: _decimal, UUID: _uuid}
+
+
+def json_schema(kind: type) -> dict[str, Any]:
+    """The input as JSON schema, for OpenAPI."""
+    types = {
+        str: {"type": "string"},
+        int: {"type": "integer"},
+        bool: {"type": "boolean"},
+        Decimal: {"type": "string", "format": "decimal"},
+        UUID: {"type": "string", "format": "uuid"},
+    }
+    properties: dict[str, Any] = {}
+    for item in describe(kind):
+        shape: dict[str, Any] = {**types[item.kind], "description": item.help}
+        if item.choices:
+            shape["enum"] = list(item.choices)
+        if item.optional:
+            shape["nullable"] = True
+        properties[item.name] = shape
+    required = [f.name for f in describe(kind) if f.required]
+    return {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        **({"required": required} if required else {}),
+    }

@@ -1,0 +1,146 @@
+"""The audit log: one append-only chain for people and for the machine's own control decisions (spec 3.7).
+
+Each entry's hash is an HMAC over its canonical text and the hash before it, with a key that is not in the
+database: whoever can write to the tables still cannot forge the chain.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from ops import context
+from ops.canonical import canonical_json
+from ops.models import AuditEntry, AuditHead, User
+
+GENESIS = "0" * 64
+_HASHED = (
+    "seq",
+    "at",
+    "actor_id",
+    "actor_name",
+    "source",
+    "action",
+    "target",
+    "reason",
+    "before",
+    "after",
+    "verdict",
+    "code",
+    "request_id",
+    "correlation_id",
+    "prev_hash",
+)
+
+
+def append(
+    *,
+    action: str,
+    verdict: str,
+    source: str,
+    actor: User | None = None,
+    target: str = "",
+    reason: str = "",
+    before: Any = None,
+    after: Any = None,
+    code: str = "",
+    correlation_id: str = "",
+) -> AuditEntry:
+    """Add one entry. Must be the last statement of its transaction: the head's lock is the last of the order.
+
+    before, after: JSON-able (Decimal, datetime and UUID are written as text). Returns the entry with its seq.
+    """
+    head = AuditHead.objects.select_for_update().get(pk=1)
+    entry = AuditEntry(
+        seq=head.seq + 1,
+        at=timezone.now(),
+        actor=actor,
+        actor_name=actor.get_username() if actor else "system",
+        source=source,
+        action=action,
+        target=target[:120],
+        reason=reason,
+        before=_plain(before),
+        after=_plain(after),
+        verdict=verdict,
+        code=code,
+        request_id=context.request_id(),
+        correlation_id=correlation_id,
+        prev_hash=head.hash,
+    )
+    entry.hash = _hash(entry)
+    entry.save(force_insert=True)
+    head.seq, head.hash = entry.seq, entry.hash
+    head.save(update_fields=["seq", "hash"])
+    return entry
+
+
+def append_system(**fields: Any) -> AuditEntry:
+    """A decision of the machine itself."""
+    return append(source="system", **fields)
+
+
+def _plain(value: Any) -> Any:
+    """As the database will give it back, so that verifying hashes the same text."""
+    import json
+
+    return None if value is None else json.loads(canonical_json(value))
+
+
+def _hash(entry: AuditEntry) -> str:
+    text = canonical_json({name: getattr(entry, name) for name in _HASHED})
+    return hmac.new(settings.AUDIT_HMAC_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """bad_seq: the first entry that does not fit, None when the chain holds from first to head."""
+
+    ok: bool
+    entries: int
+    head: int
+    bad_seq: int | None
+    problem: str
+    checked_at: datetime
+
+
+def verify(*, after: int = 0) -> Verification:
+    """Walk the chain. after: last sequence that is already known to hold.
+
+    Finds a changed, removed or inserted entry by its hash or a gap, and a truncated end by the head.
+    """
+    head = AuditHead.objects.get(pk=1)
+    last = AuditEntry.objects.filter(seq=after).values_list("hash", flat=True).first()
+    if after and last is None:
+        return _report(head, 0, after, "the entry to start from is missing")
+    previous, expected, count = last or GENESIS, after + 1, 0
+    for entry in _entries(after):
+        if entry.seq != expected:
+            return _report(head, count, expected, f"entry {expected} is missing")
+        if entry.prev_hash != previous or not hmac.compare_digest(entry.hash, _hash(entry)):
+            return _report(head, count, entry.seq, f"entry {entry.seq} was changed")
+        previous, expected, count = entry.hash, expected + 1, count + 1
+    if head.seq != expected - 1 or head.hash != previous:
+        # Entries after `head` may have been appended while we walked; missing ones may not.
+        current = AuditHead.objects.get(pk=1)
+        if current.seq < expected - 1 or current.seq == head.seq:
+            return _report(head, count, expected, f"the head says {head.seq}, the log ends at {expected - 1}")
+    return _report(head, count, None, "")
+
+
+def _entries(after: int) -> Iterator[AuditEntry]:
+    return AuditEntry.objects.filter(seq__gt=after).order_by("seq").iterator(chunk_size=2000)
+
+
+def _report(head: AuditHead, count: int, bad: int | None, problem: str) -> Verification:
+    return Verification(bad is None, count, head.seq, bad, problem, timezone.now())
+
+
+def last_seq() -> int:
+    return AuditEntry.objects.aggregate(m=models.Max("seq"))["m"] or 0

@@ -1,0 +1,72 @@
+"""Roles are groups; what each may do is named by action. Synced after every migrate, and only ever to this table.
+
+An action's permission is its name; approving it is `<app>.approve_<verb>`. Names of rooms that are not installed
+are simply not there yet.
+"""
+
+from django.apps import AppConfig
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+
+from ops.actions import registry
+from ops.models import DeskState
+
+VIEWER, AUDITOR, OPERATOR, RISK_MANAGER, ADMIN = "viewer", "auditor", "operator", "risk_manager", "admin"
+
+#: Actions beyond reading. Everybody reads everything: a desk has no secrets from itself but its keys.
+REQUESTS: dict[str, set[str]] = {
+    VIEWER: set(),
+    AUDITOR: set(),
+    OPERATOR: {
+        "ops.hold",
+        "ops.resume",
+        "ops.safe_mode",
+        "trading.execute",
+        "trading.close",
+        "trading.flatten",
+    },
+    RISK_MANAGER: {"ops.hold", "ops.safe_mode"},
+    ADMIN: {"ops.hold"},
+}
+APPROVES: dict[str, set[str]] = {
+    OPERATOR: {"ops.resume", "ops.safe_mode", "trading.execute"},
+    RISK_MANAGER: {"ops.resume", "ops.safe_mode", "trading.execute"},
+}
+
+
+def sync(sender: AppConfig, **_: object) -> None:
+    """post_migrate: permissions of every registered action, groups, and what each group holds. Idempotent."""
+    kind = ContentType.objects.get_for_model(DeskState)
+    for action in registry.all_actions():
+        for permission, title in (
+            (action.permission, f"Can ask for: {action.title}"),
+            (action.approve_permission, f"Can approve: {action.title}"),
+        ):
+            app, codename = permission.split(".", 1)
+            Permission.objects.update_or_create(
+                codename=codename, content_type=_content_type(app, kind), defaults={"name": title[:255]}
+            )
+    reading = list(Permission.objects.filter(codename__startswith="view_"))
+    for role, names in REQUESTS.items():
+        group, _new = Group.objects.get_or_create(name=role)
+        wanted = names | {_approval_of(name) for name in APPROVES.get(role, ())}
+        held = [p for name in sorted(wanted) if (p := _find(name)) is not None]
+        group.permissions.set([*reading, *held])
+
+
+def _content_type(app: str, default: ContentType) -> ContentType:
+    """Permissions hang on a model of the action's own app: Django names them `<app>.<codename>`."""
+    if app == default.app_label:
+        return default
+    found = ContentType.objects.filter(app_label=app).order_by("pk").first()
+    return found or default
+
+
+def _approval_of(name: str) -> str:
+    app, verb = name.split(".", 1)
+    return f"{app}.approve_{verb}"
+
+
+def _find(name: str) -> Permission | None:
+    app, codename = name.split(".", 1)
+    return Permission.objects.filter(content_type__app_label=app, codename=codename).first()

@@ -1,0 +1,128 @@
+"""The trading part of `configs/config.<profile>.yaml`: what a desk may decide without touching code.
+
+Every value is enforced by something; unknown keys are errors (the loader names line and column).
+"""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trading.domain.execution_state import Policy, Timing
+
+Bps = Annotated[Decimal, Field(ge=0, le=10_000)]
+Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
+VenueName = Literal["binanceusdm", "okx"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VenueConfig(Section):
+    enabled: bool = True
+    leverage: Annotated[int, Field(ge=1, le=125)]
+    acceptance_window_ms: Annotated[int, Field(ge=1_000, le=60_000)] = Field(
+        description="Longest time after sending in which the venue may still accept the request"
+    )
+
+
+class PairConfig(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Z0-9-]{2,20}$")]
+    symbol: Annotated[str, Field(pattern=r"^[A-Z0-9]+/[A-Z0-9]+:[A-Z0-9]+$")]
+    venues: Annotated[tuple[VenueName, VenueName], Field()]
+    notional_usdt: Annotated[Decimal, Field(gt=0)]
+    policy: Policy = Policy.SIMULTANEOUS
+    hard_venue: VenueName | None = None
+
+    @model_validator(mode="after")
+    def _two_different_venues(self) -> Self:
+        if self.venues[0] == self.venues[1]:
+            raise ValueError("a pair needs two different venues")
+        if self.policy is Policy.HARD_LEG_FIRST and self.hard_venue not in self.venues:
+            raise ValueError("hard_leg_first needs hard_venue, one of the pair's venues")
+        return self
+
+
+class PreflightConfig(Section):
+    max_book_age_ms: Milliseconds
+    max_clock_skew_ms: Milliseconds
+    facts_max_age_ms: Milliseconds
+    min_edge_bps: Annotated[Decimal, Field(ge=-10_000, le=10_000)]
+    max_plausible_edge_bps: Bps
+    max_slippage_bps: Bps
+    latency_allowance_bps: Bps
+    expected_hold_minutes: Annotated[int, Field(ge=0, le=100_000)]
+    exit_spread_fallback_bps: Annotated[Decimal, Field(ge=-10_000, le=10_000)]
+    exit_spread_window_sec: Annotated[int, Field(ge=1)]
+    exit_spread_min_samples: Annotated[int, Field(ge=1)]
+    max_notional_usdt: Annotated[Decimal, Field(gt=0)]
+    margin_buffer: Annotated[Decimal, Field(ge=0, le=10)]
+    funding_quiet_sec: Annotated[int, Field(ge=0, le=3_600)]
+    plan_ttl_ms: Milliseconds
+
+
+class ExecutionConfig(Section):
+    order_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]{2,3}$")]
+    quote_ttl_ms: Milliseconds
+    order_timeout_ms: Annotated[int, Field(ge=200, le=10_000)]
+    refresh_ms: Milliseconds
+    unknown_refresh_ms: Milliseconds
+    unknown_max_ms: Milliseconds
+    resting_ttl_ms: Milliseconds
+    repair_collar_bps: Bps
+    flatten_max_bps: Bps
+    max_rounds: Annotated[int, Field(ge=1, le=50)]
+    flatten_deadline_sec: Annotated[int, Field(ge=1, le=3_600)]
+
+    def timing(self) -> Timing:
+        def ms(value: int) -> timedelta:
+            return timedelta(milliseconds=value)
+
+        return Timing(
+            quote_ttl=ms(self.quote_ttl_ms),
+            # The client gives up after order_timeout_ms; a second more and nobody can be sending any longer.
+            send_timeout=ms(self.order_timeout_ms + 1_000),
+            refresh=ms(self.refresh_ms),
+            unknown_refresh=ms(self.unknown_refresh_ms),
+            resting_ttl=ms(self.resting_ttl_ms),
+            unknown_max=ms(self.unknown_max_ms),
+            max_rounds=self.max_rounds,
+        )
+
+
+class PaperConfig(Section):
+    """The paper venues' market. Read by the `paper_venues` command at its start."""
+
+    market: Annotated[str, Field(pattern=r"^(generator|recording:.+)$")] = "generator"
+    seed: int = 1
+    speed: Annotated[Decimal, Field(gt=0, le=100_000)] = Decimal(1)
+
+
+class TradingConfig(Section):
+    venues: dict[VenueName, VenueConfig]
+    pairs: Annotated[tuple[PairConfig, ...], Field(min_length=1)]
+    preflight: PreflightConfig
+    execution: ExecutionConfig
+    paper: PaperConfig = PaperConfig()
+
+    @model_validator(mode="after")
+    def _references(self) -> Self:
+        names = [pair.name for pair in self.pairs]
+        if len(set(names)) != len(names):
+            raise ValueError("pair names must be unique")
+        for pair in self.pairs:
+            missing = [v for v in pair.venues if v not in self.venues]
+            if missing:
+                raise ValueError(f"pair {pair.name}: venue {missing[0]} is not under venues")
+        return self
+
+    def pair(self, name_or_symbol: str) -> PairConfig | None:
+        """Accepts BTCUSDT, BTC-USDT and the unified BTC/USDT:USDT."""
+        wanted = name_or_symbol.strip().upper()
+        squeezed = wanted.replace("-", "")
+        for pair in self.pairs:
+            if wanted == pair.symbol or squeezed == pair.name.replace("-", ""):
+                return pair
+        return None

@@ -1,0 +1,46 @@
+"""Asking an execution to close. Stopping is one person, one step, always possible: no HOLD, gate or leader here."""
+
+from decimal import Decimal
+from uuid import UUID
+
+from django.utils import timezone
+
+from ops.actions.base import Refusal
+from trading.domain.execution_state import CLOSABLE, FINAL, ExecutionState
+from trading.execution.nudge import nudge
+from trading.models import Execution
+
+
+class NotClosable(Refusal):
+    """Nothing is open, or the machine is still at work on it."""
+
+
+def open_quantity(execution: Execution) -> Decimal:
+    """Hedged base quantity: the smaller of the two legs' open quantities."""
+    from trading.execution.machine import leg_views
+
+    return min(view.open_qty for view in leg_views(execution))
+
+
+def ask_to_close(
+    execution_id: UUID, *, leave: Decimal = Decimal(0), max_bps: Decimal | None = None
+) -> Execution:
+    """Mark the (locked) execution as closing down to `leave` on both legs, and wake a worker on commit.
+
+    Raises:
+        NotClosable: `execution.not_closable`, naming its state.
+    """
+    execution = Execution.objects.select_for_update().get(pk=execution_id)
+    state = ExecutionState(execution.state)
+    if state in FINAL or (state not in CLOSABLE and not execution.closing):
+        raise NotClosable(
+            "execution.not_closable",
+            f"execution {execution_id} is {state}; a close is accepted in {', '.join(sorted(CLOSABLE))}",
+            status=409,
+        )
+    execution.closing = True
+    execution.closing_to = leave
+    execution.next_at = timezone.now()
+    execution.save(update_fields=["closing", "closing_to", "next_at", "updated_at"])
+    nudge("trading.drive", execution.pk)
+    return execution

@@ -1,0 +1,118 @@
+"""Flatten: close every pair in scope, then read the venues themselves and say what they say.
+
+One pass per task, claimed by a conditional UPDATE, so that a lost message or a killed worker costs one sweep.
+A pair is closed on both legs also when the scope names one venue: half a pair is a naked position.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from ops import audit
+from trading import desk_config
+from trading.domain.execution_state import FINAL
+from trading.execution import closing, machine
+from trading.models import Execution, FlattenJob, Position
+from trading.venues import get_hub
+from trading.venues.interface import VenueError
+
+#: A pass that takes longer has died: somebody else may take the next one.
+PASS = timedelta(seconds=30)
+PAUSE = timedelta(milliseconds=500)
+
+
+def in_scope(job: FlattenJob) -> QuerySet[Execution]:
+    """Executions of real orders with anything that may still be open, oldest first."""
+    legs = Q()
+    if job.venue:
+        legs &= Q(legs__venue=job.venue)
+    if job.symbol:
+        legs &= Q(legs__symbol=job.symbol)
+    open_ones = Execution.objects.filter(dry_run=False).exclude(state__in=sorted(FINAL))
+    return open_ones.filter(legs).distinct().order_by("created_at")
+
+
+def advance(job_id: UUID) -> timedelta | None:
+    """One pass. Returns when to come again, or None when the job has its result."""
+    now = timezone.now()
+    mine = FlattenJob.objects.filter(pk=job_id, state=FlattenJob.State.RUNNING, next_at__lte=now).update(
+        next_at=now + PASS
+    )
+    if not mine:
+        return None
+    job = FlattenJob.objects.get(pk=job_id)
+    for execution in in_scope(job):
+        _close(execution.pk)
+    remaining = list(in_scope(job).values_list("pk", "state"))
+    if remaining and timezone.now() < job.deadline_at:
+        FlattenJob.objects.filter(pk=job_id).update(next_at=timezone.now() + PAUSE)
+        return PAUSE
+    _finish(job, remaining)
+    return None
+
+
+def _close(execution_id: UUID) -> None:
+    """Ask, then drive at once: executions that share an instrument must not fight for it."""
+    try:
+        with transaction.atomic():
+            closing.ask_to_close(execution_id)
+    except closing.NotClosable:
+        pass  # still opening or being rescued: it is driven below and closed in a later pass
+    machine.drive(execution_id)
+
+
+def _finish(job: FlattenJob, remaining: list[tuple[UUID, str]]) -> None:
+    venues = [job.venue] if job.venue else sorted(desk_config.active().trading.venues)
+    words = [_verify(venue, job.symbol) for venue in venues]
+    flat = not remaining and all(word["ok"] for word in words)
+    line = "; ".join(str(word["says"]) for word in words)
+    result = {
+        "verification": line if flat else f"UNVERIFIED: {line}",
+        "venues": words,
+        "still_open": [{"execution_id": str(pk), "state": state} for pk, state in remaining],
+    }
+    with transaction.atomic(durable=True):
+        job.result = result
+        job.state = FlattenJob.State.DONE if flat else FlattenJob.State.UNVERIFIED
+        job.finished_at, job.next_at = timezone.now(), None
+        job.save()
+        audit.append_system(
+            action="trading.flatten",
+            target=str(job.pk),
+            verdict=job.state,
+            after=result,
+            actor=job.requested_by,
+        )
+
+
+def _verify(venue: str, symbol: str) -> dict[str, object]:
+    """What the venue itself reports: our open orders and what is left of our positions. Not our books."""
+    hub = get_hub()
+    prefix = desk_config.active().trading.execution.order_prefix
+    try:
+        positions = hub.fact("positions", venue, max_age_ms=0).value
+        orders = hub.fact("open_orders", venue, max_age_ms=0).value
+    except VenueError as silent:
+        return {"venue": venue, "ok": False, "says": f"{venue}: cannot be read ({silent.code})"}
+    ours = [o for o in _of(orders, symbol) if o.client_order_id.startswith(prefix)]
+    held = {p.symbol: p.net for p in _of(positions, symbol)}
+    own = {p.symbol: p.net for p in Position.objects.filter(venue=venue).exclude(net=0)}
+    foreign = {s: net - own.get(s, 0) for s, net in held.items() if net != own.get(s, 0)}
+    flat = not ours and not any(s in held for s in own)
+    says = f"{venue}: {len(ours)} open orders of ours, " + (
+        "flat" if not held else ", ".join(f"{net} {s}" for s, net in held.items())
+    )
+    return {
+        "venue": venue,
+        "ok": flat and not foreign,
+        "says": says,
+        "foreign": {s: str(net) for s, net in foreign.items()},
+    }
+
+
+def _of(rows: Iterable, symbol: str) -> list:  # type: ignore[type-arg]
+    return [row for row in rows if not symbol or row.symbol == symbol]

@@ -1,0 +1,282 @@
+"""Drives one execution: lock the rows, ask the pure core, write, commit, then do what it said.
+
+`step` is one transaction; `drive` alternates steps with visits to the venues until there is nothing to do now.
+Any number of processes may drive the same execution: every effect starts with a claim under the row lock, and
+reading an order twice is harmless. Nothing is remembered between steps but what is in the rows.
+"""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from ops import desk
+from risk import reservations
+from trading import desk_config
+from trading.config import ExecutionConfig
+from trading.domain.execution_state import (
+    FINAL,
+    RESTING,
+    Discard,
+    Doubt,
+    ExecutionState,
+    LegView,
+    Move,
+    OrderView,
+    Policy,
+    Purpose,
+    Read,
+    Rest,
+    Send,
+    Snapshot,
+    Wait,
+    Write,
+    decide,
+)
+from trading.domain.market import Book, Side
+from trading.domain.order_state import OrderState
+from trading.execution import dry_run, intents, visit
+from trading.execution.fills import Heard, record
+from trading.models import Execution, ExecutionTransition, Leg, OrderIntent
+from trading.venues import get_hub
+
+log = structlog.get_logger()
+
+Quotes = Mapping[tuple[str, str], Book]
+#: Longest pause inside a task; anything longer is left to the next nudge, so that others get their turn.
+PATIENCE = timedelta(milliseconds=600)
+BUSY_PAUSE = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """These orders are ours to send: `sent_at` is committed, the network call has not been made."""
+
+    orders: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A repair or a close must be priced: fetch these books and step again."""
+
+    keys: tuple[tuple[str, str], ...]
+
+
+Next = Claimed | Read | Quote | Wait | Rest
+
+
+def drive(execution_id: UUID) -> timedelta | None:
+    """Advance as far as possible now.
+
+    Returns:
+        How long until it is worth looking again, or None when the execution rests.
+    """
+    quotes: dict[tuple[str, str], Book] = {}
+    while True:
+        match step(execution_id, quotes):
+            case Rest():
+                return None
+            case Wait(until=until):
+                pause = until - timezone.now()
+                if pause > PATIENCE:
+                    return pause
+                time.sleep(max(pause.total_seconds(), 0.005))
+            case Claimed(orders=orders):
+                _visit(execution_id, orders, cancel=None)
+            case Read(orders=orders, cancel=cancel):
+                _visit(execution_id, orders, cancel=cancel)
+            case Quote(keys=keys):
+                quotes = _quotes(keys)
+                if len(quotes) < len(keys):
+                    return PATIENCE  # a venue does not answer: keep what hedges us, try again
+
+
+def _quotes(keys: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], Book]:
+    """Books asked for now; an empty or silent one is left out, since there is no price in it."""
+    found = get_hub().books(keys, max_age_ms=0)
+    return {key: book for key, book in found.items() if isinstance(book, Book) and book.bids and book.asks}
+
+
+def step(execution_id: UUID, quotes: Quotes) -> Next:
+    """One transaction: everything the core decides that needs rows only, up to the first thing that does not."""
+    config = desk_config.active()
+    try:
+        with transaction.atomic(durable=True):
+            execution = Execution.objects.select_for_update().get(pk=execution_id)
+            following = _advance(execution, config.trading.execution, quotes)
+            _schedule(execution, following)
+            return following
+    except IntegrityError as collision:
+        if "order_one_in_doubt_per_instrument" not in str(collision):
+            raise
+        return Wait(timezone.now() + BUSY_PAUSE)
+
+
+def _advance(execution: Execution, config: ExecutionConfig, quotes: Quotes) -> Next:
+    while True:
+        now = timezone.now()
+        legs = {leg.index: leg for leg in execution.legs.prefetch_related("orders")}
+        decision = decide(_snapshot(execution, legs), timing=config.timing(), now=now)
+        match decision:
+            case Move(to=to, why=why):
+                move(execution, to, why, now=now)
+            case Discard(orders=ids, why=why):
+                _settle_unsent(ids, why, now)
+            case Doubt(orders=ids):
+                OrderIntent.objects.filter(pk__in=ids, state=OrderState.SENDING).update(
+                    state=OrderState.UNKNOWN
+                )
+            case Send(orders=ids):
+                return _claim(ids, now)
+            case Write():
+                raise AssertionError("writes come as a tuple")
+            case Read() | Wait() | Rest():
+                return decision
+            case writes:
+                missing = tuple(k for w in writes if (k := _key(legs[w.leg])) not in quotes)
+                if missing:
+                    return Quote(missing)
+                for write in writes:
+                    intents.write_repair(
+                        execution, legs[write.leg], write, quotes[_key(legs[write.leg])], config
+                    )
+                quotes = {}  # a price is good for one round
+
+
+def _schedule(execution: Execution, following: Next) -> None:
+    """Say in the row when to look again, in the transaction that decided it: a close asked for meanwhile
+    cannot be overwritten, and a driver that dies leaves a time gone by, which the sweeper finds."""
+    match following:
+        case Rest():
+            execution.next_at = None
+        case Wait(until=until):
+            execution.next_at = until
+        case _:
+            execution.next_at = timezone.now() + PATIENCE
+    Execution.objects.filter(pk=execution.pk).update(next_at=execution.next_at)
+
+
+def _key(leg: Leg) -> tuple[str, str]:
+    return (leg.venue, leg.symbol)
+
+
+def _snapshot(execution: Execution, legs: Mapping[int, Leg]) -> Snapshot:
+    # The lock on the desk row makes HOLD exact: after its commit no opening order is claimed.
+    state = desk.lock_shared()
+    return Snapshot(
+        state=ExecutionState(execution.state),
+        policy=Policy(execution.policy),
+        hard_leg=execution.hard_leg,
+        closing=execution.closing,
+        closing_to=execution.closing_to,
+        opening_blocked=state.mode != "RUN" and not execution.dry_run,
+        since=execution.since,
+        legs=(_leg_view(legs[0]), _leg_view(legs[1])),
+    )
+
+
+def _leg_view(leg: Leg) -> LegView:
+    orders = sorted(leg.orders.all(), key=lambda o: o.attempt)
+    return LegView(
+        index=leg.index,
+        side=Side(leg.side),
+        target=leg.target,
+        lot=leg.lot,
+        min_qty=leg.min_qty,
+        orders=tuple(_order_view(leg, o) for o in orders),
+    )
+
+
+def _order_view(leg: Leg, order: OrderIntent) -> OrderView:
+    return OrderView(
+        id=order.pk,
+        leg=leg.index,
+        attempt=order.attempt,
+        purpose=Purpose(order.purpose),
+        qty=order.qty,
+        filled=order.filled,
+        state=OrderState(order.state),
+        resting=order.post_only or order.time_in_force == "GTC",
+        written_at=order.written_at,
+        sent_at=order.sent_at,
+        read_at=order.read_at,
+    )
+
+
+def move(execution: Execution, to: ExecutionState, why: str, *, now: datetime) -> None:
+    """One transition, its journal row, and what follows from it. The execution's row is locked."""
+    before = ExecutionState(execution.state)
+    execution.state = to
+    if to in {ExecutionState.IMBALANCED, ExecutionState.CLOSING}:
+        execution.since = now
+    if to in FINAL | RESTING or (to is ExecutionState.QUARANTINED and before is ExecutionState.CLOSING):
+        execution.closing = False
+    execution.save()
+    ExecutionTransition.objects.create(execution=execution, before=before, after=to, detail=why, at=now)
+    if to in FINAL | RESTING:
+        reservations.release(execution.pk)
+    if to is ExecutionState.QUARANTINED:
+        desk.raise_hold(
+            source=f"execution.quarantined:{execution.pk}",
+            reason=f"execution {execution.pk} on {execution.symbol}: {why}",
+        )
+    log.info("execution.moved", execution=str(execution.pk), before=before.value, after=to.value, why=why)
+
+
+def _settle_unsent(ids: tuple[int, ...], why: str, now: datetime) -> None:
+    OrderIntent.objects.filter(pk__in=ids, state=OrderState.INTENT_WRITTEN).update(
+        state=OrderState.DISCARDED, refusal=why, done_at=now
+    )
+
+
+def _claim(ids: tuple[int, ...], now: datetime) -> Claimed | Wait:
+    """INTENT_WRITTEN → SENDING with `sent_at`, committed before any byte leaves. The row count is the verdict."""
+    claimed = OrderIntent.objects.filter(pk__in=ids, state=OrderState.INTENT_WRITTEN).update(
+        state=OrderState.SENDING, sent_at=now
+    )
+    return Claimed(ids) if claimed == len(ids) else Wait(now)
+
+
+def _visit(execution_id: UUID, ids: tuple[int, ...], *, cancel: bool | None) -> None:
+    """Visit the venues side by side; write each answer down as it comes, without waiting for the others.
+
+    cancel: None sends the orders, otherwise they are read (and first cancelled when true).
+    """
+    config = desk_config.active().trading
+    orders = OrderIntent.objects.select_related("leg__execution").in_bulk(ids)
+    pending: dict[Future[Heard], OrderIntent] = {_start(order, cancel): order for order in orders.values()}
+    while pending:
+        done, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            order = pending.pop(future)
+            window = timedelta(milliseconds=config.venues[order.venue].acceptance_window_ms)  # type: ignore[index]
+            state = record(order.pk, future.result(), acceptance_window=window)
+            log.info("order.heard", order=order.client_order_id, venue=order.venue, state=state.value)
+
+
+def _start(order: OrderIntent, cancel: bool | None) -> "Future[Heard]":
+    if order.leg.execution.dry_run:
+        return dry_run.answer(order)
+    hub = get_hub()
+    venue = hub.venue(order.venue)
+    if cancel is None:
+        return hub.submit(visit.place(venue, intents.as_new_order(order)))
+    return hub.submit(visit.look(venue, order.symbol, order.client_order_id, cancel=cancel))
+
+
+def leg_views(execution: Execution) -> tuple[LegView, LegView]:
+    """Both legs with their orders: long first."""
+    long, short = (_leg_view(leg) for leg in execution.legs.prefetch_related("orders").order_by("index"))
+    return long, short
+
+
+def wanted(execution_id: UUID) -> bool:
+    """A nudge is dropped when the machine rests, or when a later look is already planned."""
+    soon = timezone.now() + BUSY_PAUSE
+    return Execution.objects.filter(pk=execution_id, next_at__lte=soon).exists()

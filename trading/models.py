@@ -1,0 +1,305 @@
+"""The desk's orders as rows. Every arrow of an order that crosses a process is a row first (spec 2.4).
+
+Written only by `trading.execution` and the actions; the admin and the API read. Quantities are base coin.
+Journals (transitions, attempts, fills) are append-only: the application role cannot UPDATE or DELETE them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from trading.domain.execution_state import ExecutionState, Policy, Purpose
+from trading.domain.market import Side, TimeInForce
+from trading.domain.order_state import TERMINAL, OrderState
+
+ZERO = Decimal(0)
+
+
+def _decimal(**options: object) -> models.DecimalField[Decimal, Decimal]:
+    return models.DecimalField(max_digits=38, decimal_places=18, **options)  # type: ignore[arg-type]
+
+
+def _choices(enum: type) -> list[tuple[str, str]]:
+    return [(member.value, member.value) for member in enum]  # type: ignore[attr-defined]
+
+
+class Venue(models.Model):
+    """A configured venue: what object permissions are given on. Rows follow the active config."""
+
+    name = models.CharField(primary_key=True, max_length=32)
+    enabled = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Preflight(models.Model):
+    """A preflight that somebody asked to be recorded (POST preview)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    at = models.DateTimeField(auto_now_add=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    request = models.JSONField()
+    result = models.JSONField()
+    viable = models.BooleanField()
+    executable = models.BooleanField()
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"preflight {self.id}"
+
+
+class Execution(models.Model):
+    """One run of the state machine that trades one plan."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    plan_id = models.UUIDField(unique=True, editable=False, help_text="A plan is executed once")
+    state = models.CharField(max_length=20, choices=_choices(ExecutionState))
+    symbol = models.CharField(max_length=40)
+    policy = models.CharField(max_length=20, choices=_choices(Policy))
+    hard_leg = models.SmallIntegerField(default=0)
+    dry_run = models.BooleanField(default=False)
+    plan = models.JSONField()
+    plan_digest = models.CharField(max_length=64)
+    approval = models.OneToOneField(
+        "ops.ApprovalRequest", null=True, on_delete=models.PROTECT, related_name="execution"
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.TextField(blank=True)
+    config_version = models.IntegerField()
+    fence = models.BigIntegerField()
+    closing = models.BooleanField(default=False)
+    closing_to = _decimal(default=ZERO)
+    close_max_bps = _decimal(default=ZERO)
+    since = models.DateTimeField(null=True, help_text="When the current repair or close began")
+    next_at = models.DateTimeField(
+        null=True, help_text="When the machine wants to look again; empty: it rests. The sweeper's only input"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["state"]),
+            models.Index(fields=["next_at"], condition=Q(next_at__isnull=False), name="execution_due"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(closing_to__gte=0), name="execution_closing_to_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.state} {str(self.id)[:8]}"
+
+
+class ExecutionTransition(models.Model):
+    """Append-only: every state the execution was in, when and why."""
+
+    execution = models.ForeignKey(Execution, on_delete=models.PROTECT, related_name="transitions")
+    before = models.CharField(max_length=20, blank=True)
+    after = models.CharField(max_length=20)
+    detail = models.TextField(blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.before} → {self.after}"
+
+
+class Leg(models.Model):
+    """One side of a pair on one venue. `side` is the opening side; index 0 is the long leg."""
+
+    execution = models.ForeignKey(Execution, on_delete=models.PROTECT, related_name="legs")
+    index = models.SmallIntegerField()
+    venue = models.CharField(max_length=32)
+    symbol = models.CharField(max_length=40)
+    side = models.CharField(max_length=4, choices=_choices(Side))
+    target = _decimal()
+    lot = _decimal()
+    min_qty = _decimal()
+    tick = _decimal()
+    plan_price = _decimal()
+
+    class Meta:
+        ordering = ["execution", "index"]
+        constraints = [
+            models.UniqueConstraint(fields=["execution", "index"], name="leg_index_once"),
+            models.CheckConstraint(condition=Q(index__in=[0, 1]), name="leg_index_0_or_1"),
+            models.CheckConstraint(condition=Q(target__gt=0), name="leg_target_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.target} {self.symbol} on {self.venue}"
+
+
+class OrderIntent(models.Model):
+    """The outbox: written before anything is sent, claimed once, settled by the venue's word."""
+
+    leg = models.ForeignKey(Leg, on_delete=models.PROTECT, related_name="orders")
+    attempt = models.SmallIntegerField()
+    purpose = models.CharField(max_length=8, choices=_choices(Purpose))
+    client_order_id = models.CharField(max_length=32, unique=True)
+    venue = models.CharField(max_length=32)
+    symbol = models.CharField(max_length=40)
+    side = models.CharField(max_length=4, choices=_choices(Side))
+    qty = _decimal()
+    price = _decimal()
+    time_in_force = models.CharField(max_length=3, choices=_choices(TimeInForce))
+    post_only = models.BooleanField(default=False)
+    reduce_only = models.BooleanField(default=False)
+    state = models.CharField(max_length=20, choices=_choices(OrderState), default=OrderState.INTENT_WRITTEN)
+    filled = _decimal(default=ZERO)
+    quote_filled = _decimal(default=ZERO, help_text="Σ qty · price of the fills, quote currency")
+    fee = _decimal(default=ZERO, help_text="Σ fees of the fills, settlement currency; > 0 paid")
+    venue_order_id = models.CharField(max_length=64, blank=True)
+    refusal = models.CharField(max_length=200, blank=True)
+    fence = models.BigIntegerField()
+    config_version = models.IntegerField()
+    written_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    acked_at = models.DateTimeField(null=True)
+    read_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["venue", "venue_order_id"])]
+        constraints = [
+            models.UniqueConstraint(fields=["leg", "attempt"], name="order_attempt_once"),
+            models.UniqueConstraint(
+                fields=["leg"],
+                condition=~Q(state__in=sorted(TERMINAL)),
+                name="order_one_open_attempt_per_leg",
+            ),
+            # Attribution: two executions in flight on one instrument could not be told apart on the venue.
+            models.UniqueConstraint(
+                fields=["venue", "symbol"],
+                condition=Q(state__in=[OrderState.SENDING, OrderState.UNKNOWN]),
+                name="order_one_in_doubt_per_instrument",
+            ),
+            models.CheckConstraint(condition=Q(qty__gt=0), name="order_qty_positive"),
+            models.CheckConstraint(condition=Q(price__gt=0), name="order_price_positive"),
+            models.CheckConstraint(
+                condition=Q(filled__gte=0, filled__lte=F("qty")), name="order_filled_within_qty"
+            ),
+            models.CheckConstraint(
+                condition=Q(sent_at__isnull=False)
+                | Q(state__in=[OrderState.INTENT_WRITTEN, OrderState.DISCARDED]),
+                name="order_sent_at_before_network",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.client_order_id} {self.state}"
+
+
+class Attempt(models.Model):
+    """Append-only: one exchange of words with a venue about one order, and what was heard."""
+
+    class Kind(models.TextChoices):
+        SUBMIT = "submit"
+        QUERY = "query"
+        CANCEL = "cancel"
+
+    order = models.ForeignKey(OrderIntent, on_delete=models.PROTECT, related_name="attempts")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    at = models.DateTimeField()
+    took_ms = models.IntegerField()
+    outcome = models.CharField(max_length=20, help_text="ok, or the verdict of the refusal")
+    code = models.CharField(max_length=64, blank=True)
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.outcome}"
+
+
+class Fill(models.Model):
+    """Append-only: one trade as the venue states it. Unique per venue, so the same news twice counts once."""
+
+    order = models.ForeignKey(OrderIntent, on_delete=models.PROTECT, related_name="fills")
+    venue = models.CharField(max_length=32)
+    symbol = models.CharField(max_length=40)
+    trade_id = models.CharField(max_length=64)
+    side = models.CharField(max_length=4, choices=_choices(Side))
+    qty = _decimal()
+    price = _decimal()
+    fee = _decimal(help_text="> 0 paid")
+    fee_currency = models.CharField(max_length=12)
+    maker = models.BooleanField()
+    at = models.DateTimeField()
+    recorded_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["venue", "symbol", "trade_id"], name="fill_once"),
+            models.CheckConstraint(condition=Q(qty__gt=0, price__gt=0), name="fill_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.qty} @ {self.price}"
+
+
+class Position(models.Model):
+    """Our own net per (venue, instrument), moved in the transaction that records a fill.
+
+    `cost` is the signed notional of what is open; keeping it instead of an average price keeps PnL exact.
+    """
+
+    venue = models.CharField(max_length=32)
+    symbol = models.CharField(max_length=40)
+    net = _decimal(default=ZERO)
+    cost = _decimal(default=ZERO)
+    realised = _decimal(default=ZERO)
+    fees = _decimal(default=ZERO)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["venue", "symbol"]
+        constraints = [models.UniqueConstraint(fields=["venue", "symbol"], name="position_once")]
+
+    def __str__(self) -> str:
+        return f"{self.net} {self.symbol} on {self.venue}"
+
+
+class FlattenJob(models.Model):
+    """A flatten under way. Its result ends in a verification line read from the venues themselves."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        UNVERIFIED = "unverified"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    venue = models.CharField(max_length=32, blank=True)
+    symbol = models.CharField(max_length=40, blank=True)
+    reason = models.TextField(blank=True)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.RUNNING)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    result = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    next_at = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"flatten {self.state} {str(self.id)[:8]}"

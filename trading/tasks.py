@@ -1,0 +1,31 @@
+"""Celery entry points: find by id, see that it is still wanted, one service call."""
+
+from uuid import UUID
+
+from celery import shared_task
+
+from trading.execution import flatten as flattening
+from trading.execution import machine
+from trading.execution import nudge as nudging
+
+
+@shared_task(name="trading.drive")
+def drive(execution_id: str) -> None:
+    key = UUID(execution_id)
+    if machine.wanted(key):
+        again = machine.drive(key)
+        if again is not None:
+            nudging.nudge("trading.drive", key, after=again)
+
+
+@shared_task(name="trading.flatten")
+def flatten(job_id: str) -> None:
+    key = UUID(job_id)
+    again = flattening.advance(key)
+    if again is not None:
+        nudging.nudge("trading.flatten", key, after=again)
+
+
+@shared_task(name="trading.sweep")
+def sweep() -> None:
+    nudging.sweep()
