@@ -14,7 +14,7 @@ from typing import Any
 
 from cryptobot.env import BASE_DIR, Environment
 
-READY = "The desk is ready"
+READY = "Ctrl-C ends everything"  # the last line of the welcome
 START_SEC = 120
 STOP_SEC = 40
 

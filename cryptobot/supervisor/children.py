@@ -55,7 +55,8 @@ def paper_venues(env: Environment) -> list[Child]:
     if env.exchange_profile != "paper":
         return []
     file = env.data_dir / "paper-venues.json"
-    return [_python(env, "paper-venues", *DJANGO, "paper_venues", ready=lambda: _all_listen(file))]
+    command = (sys.executable, "-m", "trading.paper", "--data-dir", str(env.data_dir))
+    return [_python(env, "paper-venues", *command, ready=lambda: _all_listen(file))]
 
 
 def desk(env: Environment) -> list[Child]:
@@ -94,7 +95,7 @@ def _environ(env: Environment) -> dict[str, str]:
 def _all_listen(file: Path) -> bool:
     """Whether each venue of the file takes connections: the file of an earlier run may lie there."""
     try:
-        addresses = [urlsplit(row["base_url"]) for row in json.loads(file.read_text()).values()]
+        addresses = [urlsplit(row["base_url"]) for row in json.loads(file.read_text())["venues"].values()]
         for address in addresses:
             socket.create_connection((address.hostname, address.port or 80), timeout=1).close()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -29,9 +29,9 @@ def test_paper_venues_are_ready_when_all_of_them_listen(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         rows = {n: {"base_url": "http://{}:{}".format(*s.getsockname())} for n, s in (("a", one), ("b", two))}
         file = tmp_path / "paper-venues.json"
-        file.write_text(json.dumps(rows)[:20])
+        file.write_text(json.dumps({"venues": rows})[:20])
         assert not venues.ready()
-        file.write_text(json.dumps(rows))
+        file.write_text(json.dumps({"venues": rows}))
         assert venues.ready()
     assert not venues.ready()  # the file of an earlier run
 
