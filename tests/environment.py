@@ -5,7 +5,6 @@ PostgreSQL and Valkey on it; workers inherit `TESTS_DATA_DIR` and only take a Re
 """
 
 import fcntl
-import importlib.util
 import os
 import sys
 import tempfile
@@ -52,8 +51,6 @@ def _set_up_django() -> None:
     # Everything until the grants (create, migrate) is done by the owner, as in production.
     database["OPTIONS"]["options"] += f" -c role={paths.OWNER_ROLE}"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    if not importlib.util.find_spec("ops.models"):  # until the ops app has landed
-        settings.AUTH_USER_MODEL = "auth.User"
     django.setup()
     # pytest-django of a worker would read the settings before its conftest has chosen a Redis database.
     del os.environ["DJANGO_SETTINGS_MODULE"]
