@@ -15,23 +15,25 @@ import json
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import wraps
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import ccxt
 
 from trading.domain.market import Instrument
 from trading.venues.errors import not_sent, refusal, silence
 from trading.venues.interface import ClockSample, NewOrder, OrderReport, VenueEndpoint, VenueError, Verdict
+from trading.venues.loopback import assert_loopback, rebased
 
 TIMEOUT_MS = 3_000
 ACCEPT_WINDOW_MS = 5_000  # recvWindow, expTime: how long a signed order stays acceptable (spec 5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+MODE_SEC, PERMISSION_SEC, FEE_SEC, FUNDING_SEC = 2.0, 60.0, 600.0, 3600.0  # how long answers are kept
 CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9]{1,32}")  # the narrowest of the venues (OKX)
 
 BeforeSend = Callable[[str, str], None]
@@ -127,6 +129,8 @@ class CcxtVenue(ABC):
         self._loading = asyncio.Lock()
         self._instruments: dict[str, Instrument] = {}
         self._by_id: dict[str, Instrument] = {}  # delisted ones too: an old position still has a size
+        self._answers: dict[str, tuple[float, Any]] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._weight: dict[str, int] = {}
         self._next_turn = self._cool_until = 0.0
 
@@ -206,6 +210,17 @@ class CcxtVenue(ABC):
         offset_ms = round(offset / timedelta(milliseconds=1))
         return ClockSample(self.name, offset_ms=offset_ms, round_trip_ms=round(round_trip * 1000))
 
+    async def _kept(self, name: str, seconds: float, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """An answer that changes rarely and is dear to ask for (Binance: position mode 30 of 2,400 a minute,
+        fees 20; OKX: 5 in 2 s), kept for `seconds` and asked for by one at a time."""
+        async with self._asking[name]:
+            asked_at, answer = self._answers.get(name, (float("-inf"), None))
+            if time.monotonic() - asked_at > seconds:
+                asked_at = time.monotonic()
+                answer = await ask()
+                self._answers[name] = asked_at, answer
+            return answer
+
     # -- instruments --
 
     async def load(self) -> Mapping[str, Instrument]:
@@ -254,38 +269,6 @@ class CcxtVenue(ABC):
 
     @abstractmethod
     async def _place(self, order: NewOrder, market_id: str) -> OrderReport: ...
-
-
-# -- URLs --
-
-
-def rebased(urls: Any, base_url: str) -> Any:
-    """The same tree of URLs with scheme and host of `base_url` (ws for websockets), paths kept."""
-    if isinstance(urls, Mapping):
-        return {key: rebased(value, base_url) for key, value in urls.items()}
-    base, old = urlsplit(base_url), urlsplit(urls)
-    scheme = "ws" if old.scheme.startswith("ws") else base.scheme
-    return urlunsplit((scheme, base.netloc, old.path, "", ""))
-
-
-def every_url(urls: Any) -> Iterator[str]:
-    """Every string in a tree of dicts and lists."""
-    if isinstance(urls, str):
-        yield urls
-    elif urls is not None:
-        for value in urls.values() if isinstance(urls, Mapping) else urls:
-            yield from every_url(value)
-
-
-def assert_loopback(client: Any) -> None:
-    """One missed key would send signed requests to the real venue (facts §1): refuse to exist instead.
-
-    Raises:
-        ValueError: naming the first URL whose host is not this machine.
-    """
-    for url in every_url(client.urls):
-        if urlsplit(url).hostname not in LOOPBACK:
-            raise ValueError(f"{client.id}: {url} does not point at loopback")
 
 
 # -- values --

@@ -10,7 +10,21 @@ import ccxt.async_support as ccxt
 
 from trading.domain.market import Book, FeeTier, Funding, Instrument, Level, Side
 from trading.domain.money import ZERO
-from trading.venues.base import ACCEPT_WINDOW_MS, CcxtVenue, Wire, at, guarded, paced, plain, some, utcnow
+from trading.venues.base import (
+    ACCEPT_WINDOW_MS,
+    FEE_SEC,
+    FUNDING_SEC,
+    MODE_SEC,
+    PERMISSION_SEC,
+    CcxtVenue,
+    Wire,
+    at,
+    guarded,
+    paced,
+    plain,
+    some,
+    utcnow,
+)
 from trading.venues.interface import (
     AccountSetup,
     Balance,
@@ -47,8 +61,6 @@ class BinanceUsdm(CcxtVenue):
 
     def __init__(self, endpoint: VenueEndpoint, **options: Any) -> None:
         super().__init__(endpoint, **options)
-        self._intervals: dict[str, int] = {}
-        self._intervals_at = float("-inf")
         # Demo keys are play money and their host has no key-permission endpoint.
         self._demo = endpoint.profile == "testnet" and endpoint.base_url is None
 
@@ -105,7 +117,9 @@ class BinanceUsdm(CcxtVenue):
         """`lastFundingRate` is the rate that will be charged at `nextFundingTime`, as estimated now."""
         market_id = await self._market_id(symbol)
         premium = await self.data.fapiPublicGetPremiumIndex({"symbol": market_id})
-        hours = (await self._funding_hours()).get(market_id, 8)
+        intervals = await self._kept("funding", FUNDING_SEC, self.data.fapiPublicGetFundingInfo)
+        # The list names only instruments whose interval was ever adjusted; the others are at 8 hours.
+        hours = next((int(row["fundingIntervalHours"]) for row in intervals if row["symbol"] == market_id), 8)
         return Funding(
             venue=self.name,
             symbol=symbol,
@@ -114,15 +128,6 @@ class BinanceUsdm(CcxtVenue):
             interval_hours=hours,
             mark_price=Decimal(premium["markPrice"]),
         )
-
-    async def _funding_hours(self) -> Mapping[str, int]:
-        """Only of instruments whose interval was ever adjusted. Kept for an hour: 500 such calls in 5 minutes
-        are the limit, and a venue announces a change of interval hours ahead."""
-        if monotonic() - self._intervals_at > 3600:
-            rows = await self.data.fapiPublicGetFundingInfo()
-            self._intervals = {row["symbol"]: int(row["fundingIntervalHours"]) for row in rows}
-            self._intervals_at = monotonic()
-        return self._intervals
 
     # -- account --
 
@@ -137,10 +142,10 @@ class BinanceUsdm(CcxtVenue):
     async def account(self, symbol: str) -> AccountSetup:
         market_id = await self._market_id(symbol)
         mode, config, fees, key = await asyncio.gather(
-            self.data.fapiPrivateGetPositionSideDual(),
+            self._kept("mode", MODE_SEC, self.data.fapiPrivateGetPositionSideDual),
             self.data.fapiPrivateGetSymbolConfig({"symbol": market_id}),
-            self.data.fapiPrivateGetCommissionRate({"symbol": market_id}),
-            self._key_permissions(),
+            self._kept(f"fees {market_id}", FEE_SEC, lambda: self._fees(market_id)),
+            self._kept("key", PERMISSION_SEC, self._key_permissions),
         )
         return AccountSetup(
             venue=self.name,
@@ -154,6 +159,9 @@ class BinanceUsdm(CcxtVenue):
                 maker=Decimal(fees["makerCommissionRate"]), taker=Decimal(fees["takerCommissionRate"])
             ),
         )
+
+    async def _fees(self, market_id: str) -> Any:
+        return await self.data.fapiPrivateGetCommissionRate({"symbol": market_id})
 
     async def _key_permissions(self) -> Mapping[str, bool]:
         """Of the key: the account's own `canWithdraw` says nothing about what this key may do."""
@@ -187,6 +195,7 @@ class BinanceUsdm(CcxtVenue):
 
     @guarded
     async def set_position_mode(self, *, one_way: bool) -> None:
+        self._answers.pop("mode", None)
         try:
             await self.data.fapiPrivatePostPositionSideDual(
                 {"dualSidePosition": "false" if one_way else "true"}

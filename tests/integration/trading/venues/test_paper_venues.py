@@ -66,6 +66,18 @@ def test_a_book_is_best_first_in_exact_decimals_of_base_coin(kind: Kind) -> None
 
 
 @BOTH
+def test_our_own_order_stands_in_the_book_with_its_own_quantity(kind: Kind) -> None:
+    async def go(desk: Desk) -> Any:
+        order = await desk.resting(Side.BUY, QTY)
+        await desk.venue.place(order)
+        return order, await desk.venue.book(SYMBOL, depth=400), await desk.venue.positions()
+
+    order, book, positions = trade(kind, go)
+    assert [level.qty for level in book.bids if level.price == order.price] == [QTY]
+    assert positions == ()  # Binance lists an instrument with an order and no position, with 0
+
+
+@BOTH
 def test_the_clocks_offset_is_bounded_by_the_round_trip(kind: Kind) -> None:
     sample = trade(kind, lambda desk: desk.venue.clock())
     assert abs(sample.offset_ms) <= sample.round_trip_ms / 2 + 2

@@ -282,3 +282,27 @@ def test_weight_used_is_what_the_headers_say() -> None:
             return venue.weight_used()
 
     assert run(go()) == {"used-weight-1m": 37, "order-count-10s": 2}
+
+
+def test_dear_answers_are_kept_and_the_position_mode_only_until_it_is_set() -> None:
+    answers = {
+        "/fapi/v1/positionSide/dual": Answer({"dualSidePosition": False}),
+        "/fapi/v1/symbolConfig": Answer([{"marginType": "CROSSED", "leverage": 5}]),
+        "/fapi/v1/commissionRate": Answer({"makerCommissionRate": "0.0002", "takerCommissionRate": "0.0005"}),
+        "/sapi/v1/account/apiRestrictions": Answer({"enableFutures": True, "enableWithdrawals": True}),
+    }
+
+    async def go() -> tuple[Any, list[str]]:
+        async with scripted(BinanceUsdm, answers) as (venue, server):
+            await venue.account(SYMBOL)
+            account = await venue.account(SYMBOL)
+            first = [seen.path.rpartition("/")[2] for seen in server.seen]
+            await venue.set_position_mode(one_way=True)
+            server.seen.clear()
+            await venue.account(SYMBOL)
+            return account, [*sorted(first), "then", *sorted(s.path.rpartition("/")[2] for s in server.seen)]
+
+    account, asked = run(go())
+    assert account.can_withdraw
+    once = ["apiRestrictions", "commissionRate", "dual"]
+    assert asked == [*once, "symbolConfig", "symbolConfig", "then", "dual", "symbolConfig"]

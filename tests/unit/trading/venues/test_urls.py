@@ -4,9 +4,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from trading.venues.base import LOOPBACK, CcxtVenue, assert_loopback, every_url, rebased
+from trading.venues.base import CcxtVenue
 from trading.venues.binanceusdm import BinanceUsdm
 from trading.venues.interface import VenueEndpoint
+from trading.venues.loopback import LOOPBACK, assert_loopback, every_url, rebased
 from trading.venues.okx import Okx
 
 KINDS = (BinanceUsdm, Okx)
