@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from trading.paper.dialects.base import Call, Reply
 from trading.paper.journal import to_doc
-from trading.paper.overlay import NOTHING
+from trading.paper.overlay import NOTHING, Overlay
 
 if TYPE_CHECKING:
     from trading.paper.server import PaperVenues
@@ -52,7 +52,7 @@ class Control:
                 raise TypeError("the body must be a JSON object")  # noqa: TRY301
             answer = verb(body)
             return _reply(await answer if isinstance(answer, Awaitable) else answer)
-        except (ValueError, TypeError, KeyError, InvalidOperation) as error:
+        except (ValueError, TypeError, KeyError) as error:
             return _reply({"error": str(error) or type(error).__name__}, 400)
 
     # -- verbs --
@@ -85,18 +85,8 @@ class Control:
         return [fault_row(fault) for fault in self.venue.faults]
 
     def change_market(self, body: dict[str, Any]) -> dict[str, Any]:
-        accepted = {"symbol", "mid", "shift_bps", "withdraw", "funding_rate"}
-        if unknown := body.keys() - accepted:
-            raise ValueError(f"unknown {', '.join(unknown)}: accepted are {', '.join(sorted(accepted))}")
         base = self._base(body["symbol"])
-        overlay = self.venue.market.overlay(self.venue.name, base)
-        for name in ("mid", "shift_bps", "funding_rate"):
-            if name in body:
-                overlay = replace(overlay, **{name: None if body[name] is None else Decimal(str(body[name]))})
-        if "withdraw" in body:
-            if body["withdraw"] not in WITHDRAW:
-                raise ValueError(f"withdraw {body['withdraw']!r}: accepted are {', '.join(WITHDRAW)}")
-            overlay = replace(overlay, withdrawn=frozenset(WITHDRAW[body["withdraw"]]))
+        overlay = changed(self.venue.market.overlay(self.venue.name, base), body)
         self.venue.market.change(self.venue.name, base, overlay)
         return self._moved(base)
 
@@ -139,6 +129,35 @@ class Control:
                 raise ValueError(f"{name}: {self.venue.name} has no such limit")  # noqa: TRY004
             setattr(limit, name, int(value))
         return {name: value for name, value in vars(limit).items() if isinstance(value, int)}
+
+
+def changed(overlay: Overlay, body: dict[str, Any]) -> Overlay:
+    """What `body` names replaces what `overlay` says; null lifts a mid or funding rate.
+
+    Raises:
+        ValueError: naming what is unknown and what is accepted.
+    """
+    accepted = {"symbol", "mid", "shift_bps", "withdraw", "funding_rate"}
+    if unknown := body.keys() - accepted:
+        raise ValueError(f"unknown {', '.join(unknown)}: accepted are {', '.join(sorted(accepted))}")
+    if "mid" in body:
+        overlay = replace(overlay, mid=_decimal(body["mid"]))
+    if "shift_bps" in body:
+        overlay = replace(overlay, shift_bps=_decimal(body["shift_bps"]) or Decimal(0))
+    if "funding_rate" in body:
+        overlay = replace(overlay, funding_rate=_decimal(body["funding_rate"]))
+    if "withdraw" in body:
+        if body["withdraw"] not in WITHDRAW:
+            raise ValueError(f"withdraw {body['withdraw']!r}: accepted are {', '.join(WITHDRAW)}")
+        overlay = replace(overlay, withdrawn=frozenset(WITHDRAW[body["withdraw"]]))
+    return overlay
+
+
+def _decimal(value: Any) -> Decimal | None:
+    try:
+        return None if value is None else Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is no number") from None
 
 
 def fault_row(fault: Any) -> dict[str, Any]:

@@ -341,6 +341,7 @@ class Engine:
         position, realised = after_fill(
             account.position(order.base), qty * order.side.sign, price, now_ms=self.now_ms
         )
+        realised = realised.quantize(CENT_OF_CENT)
         account.positions[order.base] = position
         account.fees_paid += fee
         account.realised += realised

@@ -60,8 +60,13 @@ def laid_over(ladder: Ladder, overlay: Overlay, tick: Decimal) -> Ladder:
     mid = overlay.mid if overlay.mid is not None else ladder.mark
     target = mid * (1 + overlay.shift_bps / 10_000)
     by = round((target - ladder.mark) / tick) * tick
-    moved = replace(ladder, bids=_moved(ladder.bids, by), asks=_moved(ladder.asks, by), mark=ladder.mark + by)
-    return replace(moved, **dict.fromkeys(overlay.withdrawn, ()))
+    gone = overlay.withdrawn
+    return replace(
+        ladder,
+        bids=() if "bids" in gone else _moved(ladder.bids, by),
+        asks=() if "asks" in gone else _moved(ladder.asks, by),
+        mark=ladder.mark + by,
+    )
 
 
 def _moved(levels: Levels, by: Decimal) -> Levels:

@@ -179,7 +179,7 @@ def refusal(row: dict[str, Any], code: str, text: str, now_ms: int) -> dict[str,
 
 def state(order: Order) -> str:
     if order.status is not Status.LIVE:
-        return order.status.value
+        return str(order.status.value)
     return "partially_filled" if order.filled else "live"
 
 
