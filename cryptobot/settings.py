@@ -120,6 +120,7 @@ if _HTTPS:  # nginx ends TLS on this host and sets the header; we listen on loop
 # W008: nginx redirects, while health checks on loopback speak plain HTTP.
 # W005, W021: whether the whole domain is ours to bind to HTTPS is not this program's to know.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
+CSRF_FAILURE_VIEW = "ops.api.problems.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 

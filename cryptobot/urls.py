@@ -12,4 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/health", health),
     path("", include("ops.urls")),
+    path("", include("trading.urls")),
 ]
+handler404 = "ops.api.problems.not_found"
+handler500 = "ops.api.problems.server_error"

@@ -1,1 +1,24 @@
-urlpatterns = []  # type: ignore
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from ops.api import views as v
+
+urlpatterns = [
+    path("api/auth/login", v.LoginView.as_view()),
+    path("api/auth/logout", v.LogoutView.as_view()),
+    path("api/auth/me", v.MeView.as_view()),
+    path("api/v1/actions", v.ActionsView.as_view()),
+    path("api/v1/actions/<str:name>", v.AnyActionView.as_view()),
+    path("api/ui/hold", v.ActionView.as_view(action="ops.hold")),
+    path("api/ui/resume_request", v.ActionView.as_view(action="ops.resume")),
+    path("api/ui/resume_checklist", v.ChecklistView.as_view()),
+    path("api/ui/approvals", v.ApprovalsView.as_view()),
+    path("api/ui/approvals/<uuid:request_id>", v.ApprovalView.as_view()),
+    path("api/ui/approvals/<uuid:request_id>/approve", v.VoteView.as_view(verdict="approve")),
+    path("api/ui/approvals/<uuid:request_id>/reject", v.VoteView.as_view(verdict="reject")),
+    path("api/ui/approvals/<uuid:request_id>/apply", v.ApplyView.as_view()),
+    path("api/ui/approvals/<uuid:request_id>/cancel", v.CancelView.as_view()),
+    path("api/ui/audit", v.AuditView.as_view()),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+]

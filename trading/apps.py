@@ -5,7 +5,13 @@ class TradingConfig(AppConfig):
     name = "trading"
 
     def ready(self) -> None:
-        from ops import config
+        from ops import checklist, config
+        from risk import exposure
+        from trading import actions, readiness
         from trading.config import TradingConfig as Section
 
+        assert actions
         config.register_section("trading", Section)
+        exposure.register(readiness.holdings)
+        for item in readiness.ITEMS:
+            checklist.register(item)

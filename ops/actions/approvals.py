@@ -235,7 +235,7 @@ def _try_to_run(action: Action[Any], ctx: Context[Any], request: ApprovalRequest
             desk.lock()
             _still_holds(action, ctx, request)
             outcome = runner.run_approved(action, ctx)
-            if outcome.status is not Status.SKIPPED:
+            if outcome.status in {Status.EXECUTED, Status.ACCEPTED}:  # skipped or dry-run: not consumed
                 _mark_executed(request, outcome)
     except Refusal as refusal:
         request.refresh_from_db()

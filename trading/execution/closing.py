@@ -1,4 +1,4 @@
-"""Asking an execution to close. Stopping is one person, one step, always possible: no HOLD, gate or leader here."""
+"""Asking an execution to close. Stopping is always possible: no HOLD, gate or leader here."""
 
 from decimal import Decimal
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Everything that pricing and checking a pair needs from its two venues, asked side by side, with ages.
+"""Everything that pricing and checking a pair needs from its two venues, asked at once, with ages.
 
 Books are as fresh as `max_book_age_ms / 4`, so that a burst of previews shares one request; slow facts
 (balance, account, funding, clock, instruments) as fresh as `facts_max_age_ms`. A venue that does not answer is

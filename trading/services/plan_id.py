@@ -1,4 +1,4 @@
-"""The plan id: a signed, expiring statement of a priced plan. Preview stores nothing; this is what it hands out.
+"""The plan id: a signed, expiring statement of a priced plan. Preview stores nothing; it hands out this.
 
 Whoever sends it back proves that the desk priced exactly this, recently. It carries what an approval may bind
 (pair, direction, bounds, style) and the plan's own identity, so that a plan is executed at most once.

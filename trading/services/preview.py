@@ -1,11 +1,10 @@
 """Preflight and priced plan of a pair, now (spec 4.5). Reads only: nothing is stored, nothing is sent."""
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -13,11 +12,9 @@ from django.utils import timezone
 
 from ops import desk, hooks
 from ops.actions.base import Refusal
-from risk.domain.gate import LegIntent, OrderIntent, worst_notional
-from risk.services import risk_snapshot
+from risk.domain.gate import LegIntent, OrderIntent
 from trading import desk_config
 from trading.config import PairConfig, PreflightConfig, TradingConfig
-from trading.domain.canonical import encode
 from trading.domain.closing import OpenLeg, closing_plan
 from trading.domain.edge import Assumptions, LegMarket
 from trading.domain.execution_state import Policy
@@ -29,7 +26,7 @@ from trading.domain.preflight import DeskState, Verdict, judge
 from trading.domain.venue_checks import AccountSetup, Thresholds, VenueState
 from trading.models import Position
 from trading.services.gather import EXIT_BASIS, Gathered, VenueFacts, gather, missing
-from trading.services.plan_id import PlanTerms, seal
+from trading.services.plan_id import PlanTerms
 from trading.venues.interface import Verdict as VenueVerdict
 
 
@@ -276,49 +273,7 @@ def _desk_state(pair: PairConfig) -> DeskState:
     )
 
 
-# --- the answer --------------------------------------------------------------
-
-
-def as_json(priced: Priced) -> dict[str, Any]:
-    """Spec 4.5's answer. `plan` is null when none could be made, and then `viable` is false."""
-    body = _plan_json(priced) if isinstance(priced.plan, Plan) else None
-    return {
-        "viable": priced.verdict.viable,
-        "executable": priced.verdict.executable,
-        "blocked_by": list(priced.verdict.blocked_by),
-        "checks": [
-            {"name": c.name, "class": c.cls.value, "ok": c.ok, "detail": c.detail, "age_ms": c.age_ms}
-            for c in priced.verdict.checks
-        ],
-        "plan": body,
-        "risk": _headroom(priced),
-    }
-
-
-def _plan_json(priced: Priced) -> dict[str, Any]:
-    plan = priced.plan
-    assert isinstance(plan, Plan)
-    encoded = encode(plan)
-    terms = terms_of(priced)
-    ttl = timedelta(milliseconds=desk_config.active().trading.preflight.plan_ttl_ms)
-    return {
-        "id": seal(terms) if plan.intent is Intent.OPEN else None,
-        "digest": terms.digest,
-        "expires_at": plan.priced_at + ttl,
-        "pair": priced.pair.name,
-        "symbol": plan.pair,
-        "intent": plan.intent.value,
-        "direction": {"long": plan.long_venue, "short": plan.short_venue},
-        "bounds": encoded["bounds"] or encoded["close_bounds"],
-        "legs": encoded["legs"],
-        "edge": encoded["edge"] and encoded["edge"] | {"net_bps": encode(plan.edge.net_bps)},  # type: ignore[union-attr]
-        "exit_estimate": encoded["exit_estimate"],
-        "close": encoded["close"],
-        "policy": plan.policy.value,
-        "limited_by": plan.limited_by.value,
-        "steps": encoded["steps"],
-        "rescue": encoded["rescue"],
-    }
+# --- the plan's identity ----------------------------------------------------
 
 
 def terms_of(priced: Priced) -> PlanTerms:
@@ -346,27 +301,3 @@ def gate_intent(plan: Plan, operator: str) -> OrderIntent:
         ),
         levels=(f"operator:{operator}",),
     )
-
-
-def _headroom(priced: Priced) -> Mapping[str, Any]:
-    """Shown beside the checks; it never makes a plan unviable: the gate answers at execution."""
-    adds = Decimal(0)
-    if isinstance(priced.plan, Plan) and priced.plan.intent is Intent.OPEN:
-        intent = gate_intent(priced.plan, "preview")
-        adds = sum((worst_notional(leg, priced.marks.get(leg.key)) for leg in intent.legs), Decimal(0))
-    return risk_snapshot(priced.marks) | {"plan_notional_usdt": adds}
-
-
-def again(terms: PlanTerms) -> Priced:
-    """The same plan, priced now: same identity, direction and bounds."""
-    request = PreviewRequest(
-        symbol=terms.symbol,
-        notional=terms.notional,
-        max_slippage_bps=terms.max_slippage_bps,
-        min_edge_bps=terms.min_edge_bps,
-        long_venue=terms.long_venue,
-        short_venue=terms.short_venue,
-        tif=terms.tif,
-        post_only=terms.post_only,
-    )
-    return replace(preview(request, plan_uid=terms.uid))

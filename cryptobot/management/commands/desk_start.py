@@ -8,7 +8,11 @@ from django.utils.module_loading import import_string
 from cryptobot.demo_desk import make_demo_desk
 
 # What must be true before the first process of a desk starts: callables without arguments, in order.
-STEPS: tuple[str, ...] = ()
+STEPS = (
+    "ops.config.ensure_first_version",
+    "ops.desk.desk_started",
+    "trading.services.venues.sync_venues",
+)
 
 
 class Command(BaseCommand):

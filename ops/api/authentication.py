@@ -1,0 +1,67 @@
+"""People come with a session and a CSRF token, programs with a personal token that expires."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from knox.auth import TokenAuthentication as KnoxAuthentication
+from knox.models import AuthToken
+from rest_framework import authentication, exceptions
+from rest_framework.request import Request
+
+from ops.actions.base import Actor, Credential
+from ops.models import User
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """Names a scheme, so that "not logged in" is 401 and not 403."""
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Session"
+
+    def enforce_csrf(self, request: Request) -> None:
+        try:
+            super().enforce_csrf(request)
+        except exceptions.PermissionDenied as refused:
+            raise CsrfRefused(str(refused.detail)) from None
+
+
+class CsrfRefused(exceptions.PermissionDenied):
+    default_code = "auth.csrf"
+
+
+class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
+    """`Authorization: Token …`; hashed in the database, expiring, and never good for a vote."""
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]
+    target_class = "ops.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Token <token>"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]
+    target_class = "ops.api.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        from django.conf import settings
+
+        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+
+
+def issue_token(user: User, *, expiry: timedelta) -> str:
+    """A new personal token; its text is shown once and kept only as a hash."""
+    _, token = AuthToken.objects.create(user, expiry=expiry)
+    return str(token)
+
+
+def actor_of(request: Request) -> Actor:
+    """Who acts, and how it was proven. Only behind a permission that demands a login."""
+    user = request.user
+    if isinstance(user, AnonymousUser) or not isinstance(user, User):
+        raise exceptions.NotAuthenticated
+    return Actor(user, Credential.TOKEN if request.auth is not None else Credential.SESSION)

@@ -1,0 +1,127 @@
+"""Errors under /api: RFC 9457 `application/problem+json` with a stable `code` and the request id."""
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from ops import context
+from ops.actions.base import Refusal
+from ops.api.json import dumps
+
+log = structlog.get_logger()
+CONTENT_TYPE = "application/problem+json"
+_TITLES = {
+    400: "Bad request",
+    401: "Not logged in",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    415: "Unsupported media type",
+    422: "Invalid input",
+    423: "On HOLD",
+    429: "Too many requests",
+    500: "Internal error",
+}
+_CODES = {
+    exceptions.ParseError: "body.not_json",
+    exceptions.NotAuthenticated: "auth.required",
+    exceptions.AuthenticationFailed: "auth.failed",
+    exceptions.PermissionDenied: "permission.denied",
+    exceptions.MethodNotAllowed: "method.not_allowed",
+    exceptions.UnsupportedMediaType: "media.unsupported",
+    exceptions.NotAcceptable: "media.not_acceptable",
+    exceptions.Throttled: "throttled",
+    Http404: "not_found",
+    PermissionDenied: "permission.denied",
+}
+
+
+def body(status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    problem: dict[str, Any] = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": context.request_id(),
+    }
+    return problem | ({"errors": errors} if errors else {})
+
+
+def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> HttpResponse:
+    """For the places where there is no DRF view: unknown URLs, CSRF, crashes."""
+    return HttpResponse(dumps(body(status, code, detail, errors)), status=status, content_type=CONTENT_TYPE)
+
+
+def exception_handler(error: Exception, _context: dict[str, Any]) -> Response | None:
+    """DRF's hook. An exception that is nobody's is left to Django: logged with its trace, answered as 500."""
+    if isinstance(error, Refusal):
+        return _response(error.status, error.code, error.detail, error.errors)
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+    if isinstance(error, exceptions.APIException):
+        return _response(
+            error.status_code, code or "request.refused", _text(error.detail), headers=_headers(error)
+        )
+    if isinstance(error, Http404):
+        return _response(404, "not_found", str(error) or "nothing is here")
+    if isinstance(error, PermissionDenied):
+        return _response(403, "permission.denied", str(error) or "not allowed")
+    return None
+
+
+def _text(detail: Any) -> str:
+    return "; ".join(map(str, detail)) if isinstance(detail, list) else str(detail)
+
+
+def _headers(error: exceptions.APIException) -> dict[str, str]:
+    found = {}
+    if getattr(error, "auth_header", None):
+        found["WWW-Authenticate"] = str(error.auth_header)  # type: ignore[attr-defined]
+    if getattr(error, "wait", None):
+        found["Retry-After"] = str(int(error.wait))  # type: ignore[attr-defined]
+    return found
+
+
+def _response(
+    status: int,
+    code: str,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    return Response(
+        body(status, code, detail, errors), status=status, headers=headers, content_type=CONTENT_TYPE
+    )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    if _is_api(request):
+        return problem(403, "auth.csrf", f"{reason} Send the csrftoken cookie back in X-CSRFToken.")
+    from django.views.csrf import csrf_failure as page
+
+    return page(request, reason)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_api(request):
+        return problem(404, "not_found", f"no such path: {request.path}")
+    from django.views.defaults import page_not_found
+
+    return page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if _is_api(request):
+        return problem(500, "internal", "an error of ours; quote the request id")
+    from django.views.defaults import server_error as page
+
+    return page(request)
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")

@@ -1,0 +1,19 @@
+from django.urls import path
+
+from ops.api.views import ActionView
+from trading.api import views as v
+
+urlpatterns = [
+    path("api/arb/preview", v.PreviewView.as_view()),
+    path("api/arb/edge", v.EdgeView.as_view()),
+    path("api/arb/execute", ActionView.as_view(action="trading.execute")),
+    path("api/hedge/flatten", ActionView.as_view(action="trading.flatten")),
+    path("api/hedge/flatten/<uuid:job_id>", v.FlattenJobView.as_view()),
+    path("api/deriv/status", v.DerivStatusView.as_view()),
+    path("api/deriv/positions", v.PositionsView.as_view()),
+    path("api/ui/positions", v.PositionsView.as_view()),
+    path("api/ui/executions", v.ExecutionsView.as_view()),
+    path("api/ui/executions/<uuid:execution_id>", v.ExecutionView.as_view()),
+    path("api/ui/orders", v.OrdersView.as_view()),
+    path("api/ui/fills", v.FillsView.as_view()),
+]
