@@ -47,7 +47,7 @@ def test_ladders_are_on_the_grid_sorted_and_uncrossed(venue: str, number: int) -
 
 
 def test_volatility_and_basis_are_the_recorded_ones() -> None:
-    """Recorded: 1.4 bps a second, 6.1 to 8.6 a minute; basis rms 4.7, max 9.7 (14.8 linear)."""
+    """Recorded: 1.4 bps a second, 6 to 9 a minute; basis rms 4.7, edges up to 9.7 (14.8 linear)."""
     market = Generator(5)
     for step_ms, low, high in ((1_000, 1.1, 1.8), (MINUTE_MS, 5.0, 8.0)):
         mids = [market.index_price("BTC", START_MS + n * step_ms) for n in range(2_000)]
