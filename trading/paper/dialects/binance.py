@@ -41,6 +41,7 @@ TIME_IN_FORCE = {
     "GTX": TimeInForce.POST_ONLY,
 }
 MAX_BATCH = 5
+FOREVER_MS = 1 << 62
 R = Reason
 CODES: dict[Reason, tuple[int, int, str]] = {  # HTTP status, code, text
     R.UNKNOWN_SYMBOL: (400, -1121, "Invalid symbol."),
@@ -389,23 +390,23 @@ class Binance(Dialect):
     def all_orders(self, call: Call) -> Any:
         base = self.instrument(call, "symbol").base
         first = whole(call.params.get("orderId"), "orderId", 0) - shapes.FIRST_ID
-        limit = min(whole(call.params.get("limit"), "limit", 500), 1000)
+        limit, span = min(whole(call.params.get("limit"), "limit", 500), 1000), _span(call)
         rows = [o for o in self.engine.orders.values() if o.base == base and o.id >= first]
-        rows = [o for o in rows if _within(o.created_ms, call)]
+        rows = [o for o in rows if o.created_ms in span]
         return [self._shown(o) for o in (rows[:limit] if first > 0 else rows[-limit:])]
 
     def user_trades(self, call: Call) -> Any:
         instrument = self.instrument(call, "symbol")
         order_id = whole(call.params.get("orderId"), "orderId", 0)
         first = whole(call.params.get("fromId"), "fromId", 0)
-        limit = min(whole(call.params.get("limit"), "limit", 500), 1000)
+        limit, span = min(whole(call.params.get("limit"), "limit", 500), 1000), _span(call)
         rows = [
             f
             for f in self.engine.fills.values()
             if f.base == instrument.base
             and (not order_id or f.order_id == order_id - shapes.FIRST_ID)
             and f.id >= first
-            and _within(f.at_ms, call)
+            and f.at_ms in span
         ]
         oldest_first = first or "startTime" in call.params
         return [shapes.trade(f, instrument) for f in (rows[:limit] if oldest_first else rows[-limit:])]
@@ -485,8 +486,8 @@ class Binance(Dialect):
 
     def income(self, call: Call) -> Any:
         limit = min(whole(call.params.get("limit"), "limit", 100), 1000)
-        bases = {i.base for i in self.instruments(call, "symbol")}
-        bills = [b for b in self.engine.bills.values() if b.base in bases and _within(b.at_ms, call)]
+        bases, span = {i.base for i in self.instruments(call, "symbol")}, _span(call)
+        bills = [b for b in self.engine.bills.values() if b.base in bases and b.at_ms in span]
         rows = [row for bill in bills for row in shapes.income(bill, self.engine.instruments[bill.base])]
         kind = call.params.get("incomeType")
         rows = [row for row in rows if kind in (None, row["incomeType"])]
@@ -517,10 +518,10 @@ def _time_in_force(params: dict[str, str]) -> TimeInForce:
         raise Refused(Reason.MISSING, "timeInForce") from None
 
 
-def _within(at_ms: int, call: Call) -> bool:
+def _span(call: Call) -> range:
+    """Milliseconds from `startTime` to `endTime`, both included."""
     start = whole(call.params.get("startTime"), "startTime", 0)
-    end = whole(call.params.get("endTime"), "endTime", at_ms)
-    return start <= at_ms <= end
+    return range(start, whole(call.params.get("endTime"), "endTime", FOREVER_MS) + 1)
 
 
 def _int(text: str | None) -> int:
