@@ -56,10 +56,10 @@ CREATE TRIGGER request_guard BEFORE UPDATE OR DELETE ON ops_approvalrequest
 
 # Other apps' triggers call it too: is this an approved, unexpired, unused request of that action, with its votes?
 QUORUM = """
-CREATE FUNCTION ops_require_approval(request_id uuid, wanted_action text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION ops_require_approval(wanted_request uuid, wanted_action text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE request ops_approvalrequest;
 BEGIN
-    SELECT * INTO request FROM ops_approvalrequest WHERE id = request_id;
+    SELECT * INTO request FROM ops_approvalrequest WHERE id = wanted_request;
     IF request.id IS NULL OR request.action <> wanted_action OR request.state <> 'approved'
        OR request.execution_state = 'executed' OR request.expires_at <= clock_timestamp()
        OR (SELECT count(DISTINCT v.approver_id) FROM ops_vote v
