@@ -21,12 +21,12 @@ MANAGE := $(PYTHON) manage.py
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-.venv/.run: requirements.txt scripts/venv.sh
-	@scripts/venv.sh requirements.txt
+.venv/.run: requirements.txt deploy/venv.sh
+	@deploy/venv.sh requirements.txt
 	@touch $@
 
-.venv/.dev: requirements-dev.txt scripts/venv.sh
-	@scripts/venv.sh requirements-dev.txt
+.venv/.dev: requirements-dev.txt deploy/venv.sh
+	@deploy/venv.sh requirements-dev.txt
 	@touch .venv/.run $@
 
 run: .venv/.run ## a whole desk, until Ctrl-C (PORT, DATA_DIR, EXCHANGE_PROFILE ...)
@@ -59,7 +59,7 @@ bench: .venv/.dev ## our figures beside reference figures of the same run
 	@exec $(PYTHON) -m tests.bench
 
 lock: .venv/.dev ## compile the lock files from pyproject.toml
-	@scripts/lock.sh
+	@deploy/lock.sh
 
 browser: # journeys through a real browser: Debian's own chromium where we may install it
 	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

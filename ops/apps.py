@@ -16,7 +16,8 @@ class OpsConfig(AppConfig):
         assert checklist
         assert desk_mode
         post_migrate.connect(_singletons, sender=self)
-        # Without a sender: after every app's migrations, so that the last run sees all permissions and models.
+        # Without a sender: after every app's migrations, so that the last run sees all permissions and
+        # models.
         post_migrate.connect(roles.sync, dispatch_uid="ops.roles")
 
 

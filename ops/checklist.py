@@ -1,6 +1,7 @@
 """What must be green before the desk may leave HOLD. The operator sees the same lines as the server judges.
 
-Apps add their lines on start. A line may need the outside world: that part runs in `prepare`, before any lock.
+Apps add their lines on start. A line may need the outside world: that part runs in `prepare`, before any
+lock.
 """
 
 from collections.abc import Callable

@@ -30,7 +30,7 @@ def change(state: DeskState, **values: object) -> None:
     """Write the (locked) row; every change is a new version."""
     for name, value in values.items():
         setattr(state, name, value)
-    state.version, state.changed_at = F("version") + 1, timezone.now()  # type: ignore[assignment]
+    state.version, state.changed_at = F("version") + 1, timezone.now()
     state.save()
     state.refresh_from_db()
 

@@ -1,4 +1,5 @@
-"""Every request has an id: the caller's where it is sane, else ours. It is on the answer, in audit and logs."""
+"""Every request has an id: the caller's where it is sane, else ours. It is on the answer, in audit and
+logs."""
 
 import re
 from collections.abc import Callable

@@ -1,7 +1,8 @@
-"""Roles are groups; what each may do is named by action. Synced after every migrate, and only ever to this table.
+"""Roles are groups; what each may do is named by action. Synced after every migrate, and only ever to this
+table.
 
-An action's permission is its name; approving it is `<app>.approve_<verb>`. Names of rooms that are not installed
-are simply not there yet.
+An action's permission is its name; approving it is `<app>.approve_<verb>`. Names of rooms that are not
+installed are simply not there yet.
 """
 
 from django.apps import AppConfig

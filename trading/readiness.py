@@ -1,4 +1,5 @@
-"""What trading adds to the frame: lines of the resume checklist, and what the gate must know of our positions."""
+"""What trading adds to the frame: lines of the resume checklist, and what the gate must know of our
+positions."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,8 +1,9 @@
-"""The only way in, from every face: parse, permission, prepare, then one durable transaction that checks, asks for
-approval or executes, and ends with the audit entry. A refusal is audited too, in a transaction of its own.
+"""The only way in, from every face: parse, permission, prepare, then one durable transaction that checks,
+asks for approval or executes, and ends with the audit entry. A refusal is audited too, in a transaction of
+its own.
 
-Locks are taken in the order request → desk state → what the action locks → audit head, so two runs of anything
-cannot wait for each other in a circle.
+Locks are taken in the order request → desk state → what the action locks → audit head, so two runs of
+anything cannot wait for each other in a circle.
 """
 
 from typing import Any
@@ -79,7 +80,8 @@ def _audited(action: Action[Any], ctx: Context[Any], outcome: Outcome) -> Outcom
 
 
 def run_approved(action: Action[Any], ctx: Context[Any]) -> Outcome:
-    """Consume `ctx.approval` (locked, approved): check again, execute, audit. Inside the caller's transaction."""
+    """Consume `ctx.approval` (locked, approved): check again, execute, audit. Inside the caller's
+    transaction."""
     outcome = action.check(ctx) or action.execute(ctx)
     return _audited(action, ctx, outcome)
 

@@ -35,7 +35,7 @@ class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
     """`Authorization: Token …`; hashed in the database, expiring, and never good for a vote."""
 
 
-class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "ops.api.authentication.TokenAuthentication"
     name = "token"
 
@@ -43,7 +43,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-unty
         return {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Token <token>"}
 
 
-class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "ops.api.authentication.SessionAuthentication"
     name = "session"
 

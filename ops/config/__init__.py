@@ -1,7 +1,7 @@
 """Configuration: sections that apps register, a strict loader, versions in the database.
 
-`configs/config.<profile>.yaml` makes version 1 at the first start. From then on the active stored version runs
-and the file is only a candidate.
+`configs/config.<profile>.yaml` makes version 1 at the first start. From then on the active stored version
+runs and the file is only a candidate.
 """
 
 from ops.config.loader import BadConfig, LoadedConfig, parse, register_section

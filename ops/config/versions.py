@@ -41,8 +41,8 @@ def forget() -> None:
 
 
 def ensure_first_version() -> ConfigVersion:
-    """Store the profile's file as version 1 when nothing is stored yet. Idempotent; concurrent starts are safe:
-    `version` is unique, so one wins and the other finds it."""
+    """Store the profile's file as version 1 when nothing is stored yet. Idempotent; concurrent starts are
+    safe: `version` is unique, so one wins and the other finds it."""
     profile = settings.ENV.exchange_profile
     found = ConfigVersion.objects.filter(active=True).first()
     if found is not None:

@@ -1,7 +1,7 @@
 """`trading.execute`: from a plan to order intents, in the order of judgement of spec 4.5.
 
-body → SAFE_MODE (dry-run plan) → DRY_RUN → HOLD (423) → plan still valid (409) → approval (202) → gate (skipped)
-→ accepted (202). What is approved is the pair, the direction and the bounds, never a price.
+body → SAFE_MODE (dry-run plan) → DRY_RUN → HOLD (423) → plan still valid (409) → approval (202) →
+gate (skipped) → accepted (202). What is approved is the pair, the direction and the bounds, never a price.
 """
 
 from dataclasses import dataclass, fields
@@ -151,6 +151,8 @@ def _request(data: ExecuteInput) -> PreviewRequest:
 
 def _asked_before(ctx: Context[ExecuteInput]) -> Outcome | None:
     """A plan is executed once: asking again gives the first answer."""
+    if ctx.input.uid is None:
+        return None
     done = Execution.objects.filter(plan_id=ctx.input.uid).first()
     if done is not None:
         return _accepted(done)

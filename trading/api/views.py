@@ -26,7 +26,8 @@ _FILTERS = [OpenApiParameter(n, str) for n in ("venue", "symbol", "state", "curs
 
 
 class PreviewView(APIView):
-    """GET prices the default pair and stores nothing; POST prices what it is asked and records the preflight."""
+    """GET prices the default pair and stores nothing; POST prices what it is asked and records the
+    preflight."""
 
     permission_classes = (LoopbackReadOrAuthenticated,)
 

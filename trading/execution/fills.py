@@ -1,7 +1,8 @@
 """What a venue says of an order becomes rows here, in one transaction per order and nowhere else.
 
 Assume every function runs concurrently with itself: the answer of a call that timed out may arrive while a
-resolver reads the same order. The order row is locked first; a fill that is already there is not counted again.
+resolver reads the same order. The order row is locked first; a fill that is already there is not counted
+again.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
 """Drives one execution: lock the rows, ask the pure core, write, commit, then do what it said.
 
-`step` is one transaction; `drive` alternates steps with visits to the venues until there is nothing to do now.
-Any number of processes may drive the same execution: every effect starts with a claim under the row lock, and
-reading an order twice is harmless. Nothing is remembered between steps but what is in the rows.
+`step` is one transaction; `drive` alternates steps with visits to the venues until there is nothing to do
+now. Any number of processes may drive the same execution: every effect starts with a claim under the row
+lock, and reading an order twice is harmless. Nothing is remembered between steps but what is in the rows.
 """
 
 import time
@@ -104,7 +104,8 @@ def _quotes(keys: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], Book]:
 
 
 def step(execution_id: UUID, quotes: Quotes) -> Next:
-    """One transaction: everything the core decides that needs rows only, up to the first thing that does not."""
+    """One transaction: everything the core decides that needs rows only, up to the first thing that does
+    not."""
     config = desk_config.active()
     try:
         with transaction.atomic(durable=True):
@@ -236,7 +237,8 @@ def _settle_unsent(ids: tuple[int, ...], why: str, now: datetime) -> None:
 
 
 def _claim(ids: tuple[int, ...], now: datetime) -> Claimed | Wait:
-    """INTENT_WRITTEN → SENDING with `sent_at`, committed before any byte leaves. The row count is the verdict."""
+    """INTENT_WRITTEN → SENDING with `sent_at`, committed before any byte leaves. The row count is the
+    verdict."""
     claimed = OrderIntent.objects.filter(pk__in=ids, state=OrderState.INTENT_WRITTEN).update(
         state=OrderState.SENDING, sent_at=now
     )

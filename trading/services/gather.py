@@ -1,8 +1,8 @@
 """Everything that pricing and checking a pair needs from its two venues, asked at once, with ages.
 
 Books are as fresh as `max_book_age_ms / 4`, so that a burst of previews shares one request; slow facts
-(balance, account, funding, clock, instruments) as fresh as `facts_max_age_ms`. A venue that does not answer is
-a value here (`VenueError`), never an exception: preflight says so in its own words.
+(balance, account, funding, clock, instruments) as fresh as `facts_max_age_ms`. A venue that does not answer
+is a value here (`VenueError`), never an exception: preflight says so in its own words.
 """
 
 import time

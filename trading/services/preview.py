@@ -73,7 +73,8 @@ def preview(request: PreviewRequest, *, plan_uid: str | None = None) -> Priced:
     plan_uid: keeps a plan's identity when it is priced again for execution.
 
     Raises:
-        BadRequest: 422 with `pair.unknown`, `venue.unknown`, `notional.invalid`, ... before any venue is asked.
+        BadRequest: 422 with `pair.unknown`, `venue.unknown`, `notional.invalid`, ... before any venue is
+        asked.
     """
     config = desk_config.active().trading
     pair = _resolve(request, config)

@@ -73,7 +73,8 @@ class World:
 
     def write(self, leg_index: int, purpose: Purpose, qty: Decimal, attempt: int) -> None:
         leg = self.snap.legs[leg_index]
-        assert qty > 0 and qty == floor_to(qty, leg.lot)
+        assert qty > 0
+        assert qty == floor_to(qty, leg.lot)
         assert all(o.state.terminal for o in leg.orders), "two open orders on one leg"
         assert attempt not in {o.attempt for o in leg.orders}
         if not purpose.opens:
