@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trading.domain.execution_state import Policy, Timing
+from trading.venues.interface import CLIENT_TIMEOUT_MS
 
 Bps = Annotated[Decimal, Field(ge=0, le=10_000)]
 Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
@@ -66,7 +67,6 @@ class PreflightConfig(Section):
 class ExecutionConfig(Section):
     order_prefix: Annotated[str, Field(pattern=r"^[a-z0-9]{2,3}$")]
     quote_ttl_ms: Milliseconds
-    order_timeout_ms: Annotated[int, Field(ge=200, le=10_000)]
     refresh_ms: Milliseconds
     unknown_refresh_ms: Milliseconds
     unknown_max_ms: Milliseconds
@@ -82,8 +82,8 @@ class ExecutionConfig(Section):
 
         return Timing(
             quote_ttl=ms(self.quote_ttl_ms),
-            # The client gives up after order_timeout_ms; a second more and nobody can be sending any longer.
-            send_timeout=ms(self.order_timeout_ms + 1_000),
+            # The clients give up after CLIENT_TIMEOUT_MS; a second more and nobody can be sending any longer.
+            send_timeout=ms(CLIENT_TIMEOUT_MS + 1_000),
             refresh=ms(self.refresh_ms),
             unknown_refresh=ms(self.unknown_refresh_ms),
             resting_ttl=ms(self.resting_ttl_ms),

@@ -27,10 +27,17 @@ import ccxt
 
 from trading.domain.market import Instrument
 from trading.venues.errors import not_sent, refusal, silence
-from trading.venues.interface import ClockSample, NewOrder, OrderReport, VenueEndpoint, VenueError, Verdict
+from trading.venues.interface import (
+    CLIENT_TIMEOUT_MS,
+    ClockSample,
+    NewOrder,
+    OrderReport,
+    VenueEndpoint,
+    VenueError,
+    Verdict,
+)
 from trading.venues.loopback import assert_loopback, rebased
 
-TIMEOUT_MS = 3_000
 ACCEPT_WINDOW_MS = 5_000  # recvWindow, expTime: how long a signed order stays acceptable (spec 5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MODE_SEC, PERMISSION_SEC, FEE_SEC, FUNDING_SEC = 2.0, 60.0, 600.0, 3600.0  # how long answers are kept
@@ -150,7 +157,7 @@ class CcxtVenue(ABC):
                 "secret": endpoint.api_secret,
                 "password": endpoint.api_passphrase,
                 "enableRateLimit": False,
-                "timeout": TIMEOUT_MS,
+                "timeout": CLIENT_TIMEOUT_MS,
             }
         )
         client.venue = self

@@ -14,6 +14,9 @@ from typing import Protocol
 
 from trading.domain.market import Book, FeeTier, Funding, Instrument, Side, TimeInForce
 
+#: No adapter waits longer for one answer; an order whose sender is silent beyond it has no sender left.
+CLIENT_TIMEOUT_MS = 3_000
+
 
 class Verdict(StrEnum):
     REJECTED = "rejected"  # definite: the venue refused, nothing rests, nothing filled
