@@ -102,7 +102,7 @@ def _value(item: InputField, found: Any) -> Any:
 
 def _text(found: Any) -> str:
     if not isinstance(found, str):
-        raise ValueError(f"{found!r} is not a string")  # noqa: TRY004 (one error for all bad input)
+        raise ValueError(f"{found!r} is not a string")
     if "\x00" in found or len(found) > 20_000:
         raise ValueError("at most 20000 characters, none of them NUL")
     return found
@@ -110,13 +110,13 @@ def _text(found: Any) -> str:
 
 def _integer(found: Any) -> int:
     if isinstance(found, bool) or not isinstance(found, int):
-        raise ValueError(f"{found!r} is not a whole number")  # noqa: TRY004
+        raise ValueError(f"{found!r} is not a whole number")
     return found
 
 
 def _boolean(found: Any) -> bool:
     if not isinstance(found, bool):
-        raise ValueError(f"{found!r} is not true or false")  # noqa: TRY004
+        raise ValueError(f"{found!r} is not true or false")
     return found
 
 

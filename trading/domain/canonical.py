@@ -86,7 +86,7 @@ def _decode(kind: Any, data: Any, path: str) -> Any:
 
 def _decode_tuple(args: tuple[Any, ...], data: Any, path: str) -> tuple[Any, ...]:
     if not isinstance(data, list):
-        raise ValueError(f"{path}: a list is needed, not {data!r}")  # noqa: TRY004 - one error for all bad input
+        raise ValueError(f"{path}: a list is needed, not {data!r}")
     kinds = [args[0]] * len(data) if args[-1] is Ellipsis else list(args)
     if len(kinds) != len(data):
         raise ValueError(f"{path}: {len(kinds)} items are needed, not {len(data)}")

@@ -49,7 +49,7 @@ class Control:
         try:
             body = json.loads(call.body) if call.body else dict(parse_qsl(call.query))
             if not isinstance(body, dict):
-                raise TypeError("the body must be a JSON object")  # noqa: TRY301
+                raise TypeError("the body must be a JSON object")
             answer = verb(body)
             return _reply(await answer if isinstance(answer, Awaitable) else answer)
         except (ValueError, TypeError, KeyError) as error:
@@ -126,7 +126,7 @@ class Control:
         limit = getattr(self.venue.dialect, "limit", None)
         for name, value in body.items():
             if not isinstance(getattr(limit, name, None), int):
-                raise ValueError(f"{name}: {self.venue.name} has no such limit")  # noqa: TRY004
+                raise ValueError(f"{name}: {self.venue.name} has no such limit")
             setattr(limit, name, int(value))
         return {name: value for name, value in vars(limit).items() if isinstance(value, int)}
 

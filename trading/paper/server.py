@@ -157,7 +157,7 @@ class PaperVenues:
             ValueError: the clock is real, or `target_ms` lies in the past.
         """
         if not isinstance(self.clock, VirtualClock):
-            raise ValueError("the clock is real: start with clock=virtual to move it")  # noqa: TRY004
+            raise ValueError("the clock is real: start with clock=virtual to move it")
         while (now := self.clock.now_ms()) < target_ms and any(v.engine.live for v in self.venues.values()):
             self.clock.set(min(target_ms, (now // STEP_MS + 1) * STEP_MS))
             for venue in self.venues.values():
@@ -174,7 +174,7 @@ class PaperVenues:
             ValueError: the market is no recording, or neither or both are given.
         """
         if not isinstance(self._market, RecordedMarket):
-            raise ValueError("the market is no recording")  # noqa: TRY004
+            raise ValueError("the market is no recording")
         if (minute is None) == (step is None):
             raise ValueError("give minute or step")
         now = self.clock.now_ms()
