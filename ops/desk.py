@@ -1,4 +1,4 @@
-"""Desk state and HOLD causes. Called by actions and by code that must stop the desk; faces never come here."""
+"""Desk state and HOLD causes. Called by actions and by code that must stop the desk, never by faces."""
 
 from collections.abc import Iterable
 

@@ -19,7 +19,7 @@ class GateLock(models.Model):
 
 
 class Reservation(models.Model):
-    """Remaining worst case of one leg: base quantity at the limit price. A fill moves it into the position."""
+    """Remaining worst case of one leg: base quantity at the limit price. A fill moves it to the position."""
 
     execution_id = models.UUIDField()
     leg = models.SmallIntegerField()

@@ -79,7 +79,7 @@ def _stop(supervisor: Supervisor) -> None:
 
 def welcome(env: Environment, *, first_start: bool) -> str:
     """What to do first. Passwords are shown once, when they were made."""
-    lines = ["", f"  The desk is ready: {env.base_url}/ui/dashboard  ({env.exchange_profile}, in HOLD)"]
+    lines = ["", f"  The desk is ready: {env.base_url}/admin/  ({env.exchange_profile}, in HOLD)"]
     people = children.read_demo_desk(env.data_dir)
     if people:
         lines.append(f"  People, passwords and API tokens: {env.data_dir / 'demo-desk.json'}")
@@ -87,8 +87,8 @@ def welcome(env: Environment, *, first_start: bool) -> str:
         width = max(map(len, people))
         lines += [f"    {name:<{width}}  {password}" for name, password in people.items()]
     lines += [
-        f"  First: log in at {env.base_url}/admin/ as alice, look at the dashboard, ask to resume;",
-        "  then log in as bob in another browser and approve it.",
+        "  First: log in there as alice and ask to switch SAFE_MODE off and to resume;",
+        "  then log in as bob in another browser and approve both.",
         "  Ctrl-C ends everything. `make demo` in another terminal tells the whole story.",
         "",
     ]

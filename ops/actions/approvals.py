@@ -35,7 +35,7 @@ def quorum() -> int:
 
 
 def create(action: Action[Any], ctx: Context[Any], needed: int) -> ApprovalRequest:
-    """Freeze the request inside the runner's transaction. One digest covers all that an approver relies on."""
+    """Freeze the request inside the runner's transaction. One digest covers what an approver relies on."""
     target = action.target(ctx.input)
     expire(action=action.name, target=target)
     frozen = {
@@ -333,7 +333,7 @@ def _context(action: Action[Any], request: ApprovalRequest, source: Source) -> C
 
 
 def as_dict(request: ApprovalRequest) -> dict[str, Any]:
-    """Spec 6.1's shape. A request whose time is over reads `expired`, also before the sweep has written it."""
+    """Spec 6.1's shape. A request whose time is over reads `expired` also before the sweep writes it."""
     late = request.open and request.expires_at <= timezone.now()
     return {
         "id": str(request.pk),

@@ -60,7 +60,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A yes, of one of five kinds. `body` joins `{"status": ...}` in the answer; `after` goes to the audit."""
+    """A yes, of one of five kinds. `body` joins `{"status": ...}` in the answer; `after` goes to audit."""
 
     status: Status
     body: Mapping[str, Any] = field(default_factory=dict)

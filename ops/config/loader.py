@@ -1,4 +1,4 @@
-"""YAML to typed sections, strictly: each error has line, column, path, what was found and what is accepted."""
+"""YAML to typed sections, strictly: each error has line, column, path, what was found, what is accepted."""
 
 import hashlib
 from collections.abc import Mapping

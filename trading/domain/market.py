@@ -62,7 +62,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """Best first on both sides. `received_at` is our clock when the answer arrived: age is counted from it."""
+    """Best first on both sides. `received_at` is our clock when the answer arrived: age counts from it."""
 
     venue: str
     symbol: str
