@@ -258,7 +258,8 @@ class Engine:
 
     def _reachable(self, new: NewOrder) -> Decimal:
         levels = self._synthetic(new.base, new.side.opposite)
-        return sum((qty for _, price, qty in levels if _reaches(new.side, new.price, price)), ZERO)
+        there = sum((qty for _, price, qty in levels if _reaches(new.side, new.price, price)), ZERO)
+        return min(there, abs(self.account.position(new.base).net)) if new.reduce_only else there
 
     def _accept(self, new: NewOrder) -> Order:
         self.last_id += 1

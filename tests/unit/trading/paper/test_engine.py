@@ -195,6 +195,13 @@ def test_reduce_only_needs_something_to_reduce_and_never_turns_it_over() -> None
     assert (order.filled, desk.net, order.ended) == (D("0.4"), D(0), Ended.IOC)
 
 
+def test_a_fok_that_could_only_close_part_of_itself_is_not_filled_at_all() -> None:
+    desk = Desk()
+    desk.place("buy", "0.4", "60000.1", tif=IOC)
+    assert refused(desk, "sell", "0.5", "60000", tif=FOK, reduce_only=True) is Reason.FOK
+    assert desk.place("sell", "0.4", "60000", tif=FOK, reduce_only=True).status is Status.FILLED
+
+
 def test_a_resting_reduce_only_order_goes_when_the_position_has_gone() -> None:
     desk = Desk()
     desk.place("buy", "0.4", "60000.1", tif=IOC)

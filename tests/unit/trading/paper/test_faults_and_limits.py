@@ -70,7 +70,7 @@ def test_weight_over_the_limit_is_busy_then_banned_then_forgiven() -> None:
     assert limit.charge(10, NOW_MS) is None
     assert limit.charge(1, NOW_MS + 1) == Busy(banned=False, retry_after=60)
     for _ in range(BAN_AFTER - 1):
-        limit.charge(1, NOW_MS + 2)
+        assert limit.charge(1, NOW_MS + 2) == Busy(banned=False, retry_after=60)
     assert limit.charge(1, NOW_MS + 3) == Busy(banned=True, retry_after=120)
     assert limit.charge(1, NOW_MS + 60_000) == Busy(banned=True, retry_after=61)
     assert limit.charge(1, NOW_MS + 3 + BAN_MS) is None

@@ -74,6 +74,7 @@ def test_an_overlay_moves_the_whole_book_and_lifts_again() -> None:
     moved = market.ladder("okx", OKX[0], START_MS)
     assert moved is market.ladder("okx", OKX[0], START_MS)
     assert abs(moved.bids[0][0] / plain.bids[0][0] - 1 - D("0.003")) < D("0.00001")
+    assert moved.mark - plain.mark == moved.bids[0][0] - plain.bids[0][0]
     assert moved.asks[0][0] - moved.bids[0][0] == plain.asks[0][0] - plain.bids[0][0]
     assert market.ladder("binanceusdm", BINANCE[0], START_MS).mark != moved.mark
     market.change("okx", "BTC", NOTHING)
