@@ -57,7 +57,7 @@ def refused(**environ: str) -> str:
 
 def test_what_it_says_first(own_desk: Desk) -> None:
     said = own_desk.tail(10_000)
-    assert f"{own_desk.base_url}/ui/dashboard" in said
+    assert f"{own_desk.base_url}/admin/" in said
     people = own_desk.people()
     roles = {name: person["role"] for name, person in people.items()}
     assert roles == {
