@@ -54,6 +54,14 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Directory = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
+def _market(value: str) -> str:
+    """A relative folder is the starter's, not that of the children's working directory."""
+    kind, _, folder = value.partition(":")
+    if kind != "recording" or not folder:
+        return value
+    return f"recording:{Path(folder).expanduser().absolute()}"
+
+
 class Environment(BaseSettings):
     """All variables of spec 1 that this build honours. Frozen: a change needs a restart, on purpose."""
 
@@ -68,6 +76,9 @@ class Environment(BaseSettings):
     feature_leader_lock: Boolean = False
     leader_lock_ttl_sec: Annotated[int, Field(ge=2)] = 20
     leader_lock_stale_sec: Annotated[int, Field(ge=2)] | None = None
+
+    #: Paper only, over `trading.paper.market` of the config: "generator" or "recording:<folder>".
+    paper_market: Annotated[str, AfterValidator(_market)] = ""
 
     data_dir: Directory = BASE_DIR / "data"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
@@ -107,6 +118,8 @@ class Environment(BaseSettings):
             problems.append("FEATURE_LEADER_LOCK=1: this build runs a single instance; accepted: 0")
         if self.stale_sec < 2 * self.leader_lock_ttl_sec:
             problems.append("LEADER_LOCK_STALE_SEC: accepted: at least twice LEADER_LOCK_TTL_SEC")
+        if (problem := self._market_problem()) is not None:
+            problems.append(f"PAPER_MARKET={self.paper_market}: {problem}")
         if self.exchange_profile == "live":
             if not self.risk_checks_enabled:
                 problems.append("RISK_CHECKS_ENABLED=0: accepted in live: 1")
@@ -116,6 +129,18 @@ class Environment(BaseSettings):
             needed = (*SECRET_NAMES, "DATABASE_URL", "REDIS_URL")
             problems += [f"{n}: required outside paper" for n in needed if not getattr(self, n.lower())]
         return problems
+
+    def _market_problem(self) -> str | None:
+        kind, _, folder = self.paper_market.partition(":")
+        if not self.paper_market:
+            return None
+        if self.exchange_profile != "paper":
+            return f"accepted with EXCHANGE_PROFILE=paper only, not {self.exchange_profile}"
+        if self.paper_market != "generator" and kind != "recording":
+            return "accepted: generator, recording:<folder>"
+        if kind == "recording" and not Path(folder).is_dir():
+            return "no such folder; accepted: generator, recording:<folder of Lean cryptofuture data>"
+        return None
 
     @property
     def stale_sec(self) -> int:

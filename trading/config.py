@@ -93,7 +93,8 @@ class ExecutionConfig(Section):
 
 
 class PaperConfig(Section):
-    """The paper venues' market. Read by the `paper_venues` command at its start."""
+    """The paper venues' market. Read by the `paper_venues` command at its start; PAPER_MARKET is before
+    `market`."""
 
     market: Annotated[str, Field(pattern=r"^(generator|recording:.+)$")] = "generator"
     seed: int = 1

@@ -51,12 +51,12 @@ def services(env: Environment) -> list[Child]:
 
 
 def paper_venues(env: Environment) -> list[Child]:
-    """Before the rest: the venue clients read its addresses and keys."""
+    """After `desk_start`, which stores the configuration that names their market; before the rest, which
+    reads their addresses and keys."""
     if env.exchange_profile != "paper":
         return []
     file = env.data_dir / "paper-venues.json"
-    command = (sys.executable, "-m", "trading.paper", "--data-dir", str(env.data_dir))
-    return [_python(env, "paper-venues", *command, ready=lambda: _all_listen(file))]
+    return [_python(env, "paper-venues", *DJANGO, "paper_venues", ready=lambda: _all_listen(file))]
 
 
 def desk(env: Environment) -> list[Child]:

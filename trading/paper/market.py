@@ -44,6 +44,27 @@ class Market(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """`first` for its own coins, `rest` for the others: a recording of BTC must leave a desk that also has
+    ETH pairs able to run."""
+
+    first: Market
+    rest: Market
+
+    def bases(self) -> Sequence[str]:
+        return tuple(dict.fromkeys((*self.first.bases(), *self.rest.bases())))
+
+    def ladder(self, venue: str, instrument: Instrument, now_ms: int) -> Ladder:
+        return self._of(instrument.base).ladder(venue, instrument, now_ms)
+
+    def funding_rate(self, venue: str, base: str, at_ms: int) -> Decimal:
+        return self._of(base).funding_rate(venue, base, at_ms)
+
+    def _of(self, base: str) -> Market:
+        return self.first if base in self.first.bases() else self.rest
+
+
+@dataclass(frozen=True, slots=True)
 class Coin:
     """Price in USDT around which a coin moves, its share in the common factor, the touch it quotes."""
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 from trading.paper.clock import VIRTUAL_START_MS, RealClock, VirtualClock
 from trading.paper.control import Control
 from trading.paper.dialects.base import Keys
-from trading.paper.market import STEP_MS, Generator, Market
+from trading.paper.market import STEP_MS, Beside, Generator, Market
 from trading.paper.overlay import OverlaidMarket
 from trading.paper.recording import RecordedMarket
 from trading.paper.venue import DIALECTS, Venue
@@ -58,7 +58,7 @@ class PaperVenues:
         self.clock: RealClock | VirtualClock = VirtualClock(start_ms) if virtual else RealClock()
         self.venues: dict[str, Venue] = {}
         self.control_token = ""
-        self._market: Market
+        self._recording: RecordedMarket | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._lock: IO[str] | None = None
 
@@ -79,10 +79,9 @@ class PaperVenues:
         state_dir = self.data_dir / STATE_DIR
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _locked(state_dir / "lock")
-        self._market = self._open_market()
+        market = OverlaidMarket(self._open_market())
         identity = _identity(state_dir / "identity.json")
         self.control_token = identity["control_token"]
-        market = OverlaidMarket(self._market)
         for name in DIALECTS:
             self.venues[name] = self._open_venue(name, identity, market)
         self._resume_clock()
@@ -99,7 +98,8 @@ class PaperVenues:
             return Generator(self.seed)
         if self._market_spec.startswith(RECORDING):
             path = Path(self._market_spec.removeprefix(RECORDING))
-            return RecordedMarket(path, start_ms=self.clock.now_ms(), speed=self.speed)
+            self._recording = RecordedMarket(path, start_ms=self.clock.now_ms(), speed=self.speed)
+            return Beside(self._recording, Generator(self.seed))
         raise ValueError(f"market {self._market_spec!r}: accepted are generator and recording:<folder>")
 
     def _open_venue(self, name: str, identity: dict[str, Any], market: OverlaidMarket) -> Venue:
@@ -173,13 +173,13 @@ class PaperVenues:
         Raises:
             ValueError: the market is no recording, or neither or both are given.
         """
-        if not isinstance(self._market, RecordedMarket):
+        if self._recording is None:
             raise ValueError("the market is no recording")
         if (minute is None) == (step is None):
             raise ValueError("give minute or step")
         now = self.clock.now_ms()
-        target = minute if minute is not None else self._market.minute(now) + (step or 0)
-        self._market.jump(target, now_ms=now)
+        target = minute if minute is not None else self._recording.minute(now) + (step or 0)
+        self._recording.jump(target, now_ms=now)
         for venue in self.venues.values():
             venue.engine.match_resting()
             venue.tick(now)

@@ -82,6 +82,17 @@ def test_live_refuses_what_only_paper_may_do(changed: dict[str, str], line: str)
     assert line in refusal(**LIVE | changed)
 
 
+def test_a_recording_is_a_folder_that_is_there_and_paper_only(tmp_path: Path) -> None:
+    env = load({"PAPER_MARKET": f"recording:{tmp_path}"})
+    assert env.paper_market == env.redacted()["PAPER_MARKET"] == f"recording:{tmp_path}"
+    assert load({"PAPER_MARKET": "recording:tests"}).paper_market.startswith("recording:/")
+    assert refusal(PAPER_MARKET="recording:/no/such").startswith("PAPER_MARKET=recording:/no/such: no such")
+    assert "accepted: generator, recording:<folder>" in refusal(PAPER_MARKET="random")
+    assert "PAPER_MARKET=generator: accepted with EXCHANGE_PROFILE=paper only" in refusal(
+        **LIVE | {"PAPER_MARKET": "generator"}
+    )
+
+
 def test_a_robber_waits_at_least_two_leases() -> None:
     assert "LEADER_LOCK_STALE_SEC" in refusal(LEADER_LOCK_TTL_SEC="20", LEADER_LOCK_STALE_SEC="39")
     assert load({"LEADER_LOCK_TTL_SEC": "20", "LEADER_LOCK_STALE_SEC": "40"}).stale_sec == 40

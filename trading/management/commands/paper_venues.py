@@ -3,7 +3,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from trading import desk_config
 from trading.config import PaperConfig
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         config = self._config()
         code = server.run(
             options["data_dir"] or settings.ENV.data_dir,
-            market=options["market"] or config.market,
+            market=options["market"] or settings.ENV.paper_market or config.market,
             seed=config.seed if options["seed"] is None else options["seed"],
             speed=options["speed"] or float(config.speed),
             virtual=options["clock"] == "virtual",
@@ -31,9 +31,12 @@ class Command(BaseCommand):
             raise CommandError("the paper venues could not start", returncode=code)
 
     def _config(self) -> PaperConfig:
-        """Of the active version; before the first start of a desk there is none yet."""
+        """Of the active version. No guess without one: a desk must not find itself in another market."""
         try:
             return desk_config.active().trading.paper
         except (DatabaseError, LookupError) as error:
-            self.stderr.write(f"no active configuration ({error}): market generator, seed 1")
-            return PaperConfig()
+            alone = "python -m trading.paper serves without a desk"
+            raise CommandError(f"no active configuration ({error}); {alone}") from error
+        finally:
+            connection.close()
+            connection.close_pool()  # type: ignore[attr-defined]  # it was read once; the venues need no database

@@ -147,7 +147,7 @@ def test_a_recording_is_traded_minute_by_minute(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with desk(tmp_path, market=f"recording:{lean}") as one:
-            assert one.clients["okx"].symbols == [BTC]
+            assert set(one.clients["okx"].symbols) > {BTC}  # the other coins go on being generated
             await one.control("okx", "POST", "recording", minute=2)
             book = await one.clients["binanceusdm"].fetch_order_book(BTC, 5)
             assert (book["bids"], book["asks"][0][0]) == ([[17225.3, 13.822]], 17225.4)
