@@ -4,13 +4,19 @@ Strict: unknown fields, missing fields and wrong types are all reported at once;
 or an integer, and a JSON fraction is taken by its own digits, never through a float.
 """
 
+import re
 from dataclasses import MISSING, Field, dataclass, field, fields
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
 from ops.actions.base import Refusal
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_MOST_UNKNOWN = 20
+MAX_TEXT = 20_000
+SHOWN = 120
 
 
 class InvalidInput(Refusal):
@@ -66,11 +72,14 @@ def parse(kind: type, data: Any) -> Any:
         InvalidInput: naming every field that does not fit, what was found and what is accepted.
     """
     if not isinstance(data, dict):
-        raise InvalidInput([{"field": "", "detail": "a JSON object is needed"}])
+        raise InvalidInput([{"field": "input", "detail": f"{_shown(data)} is not a JSON object"}])
     known = describe(kind)
     names = {f.name for f in known}
     errors = [
-        {"field": str(name), "detail": f"unknown field; accepted: {', '.join(sorted(names)) or 'none'}"}
+        {
+            "field": _shown(str(name)).strip("'"),
+            "detail": f"unknown field; accepted: {', '.join(sorted(names)) or 'none'}",
+        }
         for name in data
         if name not in names
     ]
@@ -96,51 +105,65 @@ def _value(item: InputField, found: Any) -> Any:
         raise ValueError("null is not accepted")
     value = _READERS[item.kind](found)
     if item.choices and value not in item.choices:
-        raise ValueError(f"{found!r}; accepted: {', '.join(item.choices)}")
+        raise ValueError(f"{_shown(found)}; accepted: {', '.join(item.choices)}")
     return value
 
 
-def _text(found: Any) -> str:
+def _shown(found: Any) -> str:
+    """What was found, for a person: short, and a number as it was typed."""
+    text = str(found) if isinstance(found, Decimal) else repr(found)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def is_text(found: Any, *, longest: int = MAX_TEXT) -> bool:
+    """A string that a database column and UTF-8 can hold: no NUL, no half of a surrogate pair."""
+    if not isinstance(found, str) or len(found) > longest:
+        return False
+    return "\x00" not in found and not any("\ud800" <= character <= "\udfff" for character in found)
+
+
+def read_text(found: Any) -> str:
+    """A string as every text field accepts it; ValueError otherwise."""
     if not isinstance(found, str):
-        raise ValueError(f"{found!r} is not a string")
-    if "\x00" in found or len(found) > 20_000:
-        raise ValueError("at most 20000 characters, none of them NUL")
+        raise ValueError(f"{_shown(found)} is not a string")
+    if not is_text(found):
+        raise ValueError(f"at most {MAX_TEXT} characters, none of them NUL or half a surrogate pair")
     return found
 
 
 def _integer(found: Any) -> int:
     if isinstance(found, bool) or not isinstance(found, int):
-        raise ValueError(f"{found!r} is not a whole number")
+        raise ValueError(f"{_shown(found)} is not a whole number")
     return found
 
 
 def _boolean(found: Any) -> bool:
     if not isinstance(found, bool):
-        raise ValueError(f"{found!r} is not true or false")
+        raise ValueError(f"{_shown(found)} is not true or false")
     return found
 
 
 def _decimal(found: Any) -> Decimal:
     """`repr` of a float is the shortest text that reads back the same: 0.1 is one tenth, as it was typed."""
     if isinstance(found, bool) or not isinstance(found, str | int | float | Decimal):
-        raise ValueError(f"{found!r} is not a decimal number")
-    try:
-        value = Decimal(repr(found) if isinstance(found, float) else found)
-    except InvalidOperation:
-        raise ValueError(f"{found!r} is not a decimal number") from None
-    if not value.is_finite() or abs(value) >= Decimal(10) ** 15 or -int(value.as_tuple().exponent) > 18:
-        raise ValueError(f"{found!r}: accepted: finite, below 10^15, at most 18 decimal places")
+        raise ValueError(f"{_shown(found)} is not a decimal number")
+    if isinstance(found, str) and not _NUMBER.fullmatch(found):  # Decimal itself takes " 1_000" and "１"
+        raise ValueError(f"{_shown(found)} is not a decimal number")
+    value = Decimal(repr(found) if isinstance(found, float) else found)
+    # By its digits, never by arithmetic: 1e9999999 overflows the context of any operation.
+    if not value.is_finite() or value.adjusted() >= 15 or -int(value.as_tuple().exponent) > 18:
+        raise ValueError(f"{_shown(found)}: accepted: finite, below 10^15, at most 18 decimal places")
     return value
 
 
 def _uuid(found: Any) -> UUID:
     try:
-        return UUID(_text(found))
+        return UUID(read_text(found))
     except ValueError:
-        raise ValueError(f"{found!r} is not a UUID") from None
+        raise ValueError(f"{_shown(found)} is not a UUID") from None
 
 
-_READERS = {str: _text, int: _integer, bool: _boolean, Decimal: _decimal, UUID: _uuid}
+_READERS = {str: read_text, int: _integer, bool: _boolean, Decimal: _decimal, UUID: _uuid}
 
 
 def json_schema(kind: type) -> dict[str, Any]:

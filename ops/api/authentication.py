@@ -24,15 +24,20 @@ class SessionAuthentication(authentication.SessionAuthentication):
         try:
             super().enforce_csrf(request)
         except exceptions.PermissionDenied as refused:
-            raise CsrfRefused(str(refused.detail)) from None
+            raise CsrfRefused(f"{refused.detail} Send the csrftoken cookie back in X-CSRFToken.") from None
 
 
 class CsrfRefused(exceptions.PermissionDenied):
-    default_code = "auth.csrf"
+    """A session without the token that proves that our own page sent the request."""
 
 
 class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
     """`Authorization: Token …`; hashed in the database, expiring, and never good for a vote."""
+
+    def authenticate_credentials(self, token: bytes) -> Any:
+        if not token.isalnum():  # knox would decode it first, and bytes need not be text
+            raise exceptions.AuthenticationFailed("Invalid token.")
+        return super().authenticate_credentials(token)
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -10,7 +10,8 @@ from rest_framework.response import Response
 
 from ops import context
 from ops.actions.base import Refusal
-from ops.api.json import dumps
+from ops.api.authentication import CsrfRefused
+from ops.api.json import BodyTooLarge, dumps
 
 log = structlog.get_logger()
 CONTENT_TYPE = "application/problem+json"
@@ -20,14 +21,18 @@ _TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    406: "Not acceptable",
     409: "Conflict",
+    413: "Body too large",
     415: "Unsupported media type",
     422: "Invalid input",
     423: "On HOLD",
     429: "Too many requests",
     500: "Internal error",
 }
-_CODES = {
+_CODES = {  # the first that fits: subclasses before their parents
+    CsrfRefused: "auth.csrf",
+    BodyTooLarge: "body.too_large",
     exceptions.ParseError: "body.not_json",
     exceptions.NotAuthenticated: "auth.required",
     exceptions.AuthenticationFailed: "auth.failed",
@@ -56,6 +61,15 @@ def body(status: int, code: str, detail: str, errors: list[dict[str, Any]] | Non
 def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> HttpResponse:
     """For the places where there is no DRF view: unknown URLs, CSRF, crashes."""
     return HttpResponse(dumps(body(status, code, detail, errors)), status=status, content_type=CONTENT_TYPE)
+
+
+class Problem(Response):
+    """JSON whatever was negotiated: a refusal of the Accept header itself must be readable too."""
+
+    @property
+    def rendered_content(self) -> bytes:  # type: ignore[override]  # as DRF's own, whose stub says str
+        self["Content-Type"] = CONTENT_TYPE
+        return dumps(self.data)
 
 
 def exception_handler(error: Exception, _context: dict[str, Any]) -> Response | None:
@@ -94,9 +108,7 @@ def _response(
     errors: list[dict[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    return Response(
-        body(status, code, detail, errors), status=status, headers=headers, content_type=CONTENT_TYPE
-    )
+    return Problem(body(status, code, detail, errors), status=status, headers=headers)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -1,5 +1,6 @@
 """REST faces of the frame. They translate; every rule is in the runner."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -15,11 +16,15 @@ from rest_framework.views import APIView
 from ops import audit
 from ops.actions import approvals, registry, runner
 from ops.actions.base import Outcome, Refusal, Source
+from ops.actions.inputs import arg, json_schema, parse
 from ops.api.authentication import actor_of
-from ops.api.pages import page
+from ops.api.pages import filters, page
+from ops.api.schema import SUBMISSION, action_body
 from ops.models import ApprovalRequest, AuditEntry, User
 
 ANY = OpenApiTypes.OBJECT
+OUTCOME = {200: {"$ref": "#/components/schemas/Outcome"}, 202: {"$ref": "#/components/schemas/Outcome"}}
+CURSOR = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 
 
 def answer(outcome: Outcome) -> Response:
@@ -30,7 +35,8 @@ def answer(outcome: Outcome) -> Response:
 
 def object_of(request: Request) -> dict[str, Any]:
     if not isinstance(request.data, dict):
-        raise Refusal("body.not_object", "the body must be a JSON object", status=400)
+        found = type(request.data).__name__
+        raise Refusal("body.not_object", f"the body is a {found}; accepted: a JSON object", status=400)
     return dict(request.data)
 
 
@@ -38,8 +44,6 @@ def submit(name: str, request: Request) -> Response:
     """The body is the action's input plus `reason`."""
     data = object_of(request)
     reason = data.pop("reason", "")
-    if not isinstance(reason, str):
-        raise Refusal("reason.invalid", "reason must be a string", status=422)
     return answer(runner.submit(name, actor=actor_of(request), data=data, reason=reason, source=Source.REST))
 
 
@@ -48,13 +52,21 @@ class ActionView(APIView):
 
     action: ClassVar[str] = ""
 
-    @extend_schema(request=ANY, responses={200: ANY, 202: ANY})
+    def request_schema(self) -> dict[str, Any]:
+        return action_body(registry.get(self.action))
+
+    @extend_schema(responses=OUTCOME)
     def post(self, request: Request) -> Response:
         return submit(self.action, request)
 
 
 class AnyActionView(APIView):
-    @extend_schema(request=ANY, responses={200: ANY, 202: ANY})
+    """Any action by its name; the body is that action's input plus `reason`."""
+
+    def request_schema(self) -> dict[str, Any]:
+        return {"anyOf": [{"title": a.name, **action_body(a)} for a in registry.all_actions()]}
+
+    @extend_schema(responses=OUTCOME)
     def post(self, request: Request, name: str) -> Response:
         return submit(name, request)
 
@@ -64,8 +76,6 @@ class ActionsView(APIView):
 
     @extend_schema(responses=ANY)
     def get(self, request: Request) -> Response:
-        from ops.actions.inputs import json_schema
-
         rows = [
             {
                 "name": a.name,
@@ -81,26 +91,31 @@ class ActionsView(APIView):
 
 class ApprovalsView(APIView):
     @extend_schema(
-        responses=ANY, parameters=[OpenApiParameter("state", str), OpenApiParameter("cursor", str)]
+        responses=ANY,
+        parameters=[OpenApiParameter("state", str, enum=ApprovalRequest.State.values), *CURSOR],
     )
     def get(self, request: Request) -> Response:
         rows: QuerySet[ApprovalRequest] = ApprovalRequest.objects.select_related("requested_by")
-        if state := request.query_params.get("state"):
-            rows = rows.filter(state=state)
+        rows = rows.filter(**filters(request, "state", states=ApprovalRequest.State.values))
         return page(request, rows, approvals.as_dict, order=("-created_at", "-id"))
 
-    @extend_schema(request=ANY, responses={200: ANY, 202: ANY})
+    def request_schema(self) -> dict[str, Any]:
+        return SUBMISSION
+
+    @extend_schema(responses=OUTCOME)
     def post(self, request: Request) -> Response:
-        """`{action, input, reason}`"""
+        """Ask for any action: the long form of `/api/v1/actions/{name}`."""
         data = object_of(request)
+        name = data.get("action")
         unknown = sorted(set(data) - {"action", "input", "reason"})
-        if unknown or not isinstance(data.get("action"), str):
-            raise Refusal("input.invalid", "accepted: action, input, reason", status=422)
+        if unknown or not isinstance(name, str):
+            wrong = f"unknown: {', '.join(unknown)[:120]}" if unknown else "action must be a string"
+            raise Refusal("input.invalid", f"{wrong}; accepted: action, input, reason", status=422)
         outcome = runner.submit(
-            data["action"],
+            name,
             actor=actor_of(request),
             data=data.get("input", {}),
-            reason=str(data.get("reason", "")),
+            reason=data.get("reason", ""),
             source=Source.REST,
         )
         return answer(outcome)
@@ -112,33 +127,50 @@ class ApprovalView(APIView):
         return Response(approvals.as_dict(approvals.find(request_id)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class VoteInput:
+    digest: str = arg(help="The digest of the request that was displayed to the voter")
+    comment: str = arg(help="Why; required to reject", default="")
+
+
 class VoteView(APIView):
     verdict: ClassVar[str] = ""
 
-    @extend_schema(request=ANY, responses={200: ANY, 202: ANY})
+    def request_schema(self) -> dict[str, Any]:
+        return json_schema(VoteInput)
+
+    @extend_schema(responses=OUTCOME)
     def post(self, request: Request, request_id: UUID) -> Response:
-        """`{digest, comment}`: the digest that was displayed."""
-        data = object_of(request)
+        """One person's word on the digest that was displayed."""
+        actor, data = actor_of(request), object_of(request)
+        try:
+            word: VoteInput = parse(VoteInput, data)
+        except Refusal as refusal:
+            name, target = f"approval.{self.verdict}", str(request_id)
+            runner.audit_refusal(name, actor, refusal, source=Source.REST, data=data, target=target)
+            raise
         outcome = approvals.vote(
             request_id,
-            actor=actor_of(request),
+            actor=actor,
             verdict=self.verdict,
-            digest=str(data.get("digest", "")),
-            comment=str(data.get("comment", "")),
+            digest=word.digest,
+            comment=word.comment,
             source=Source.REST,
         )
         return answer(outcome)
 
 
 class ApplyView(APIView):
-    @extend_schema(request=None, responses={200: ANY, 202: ANY})
+    @extend_schema(request=None, responses=OUTCOME)
     def post(self, request: Request, request_id: UUID) -> Response:
+        """Run an approved request whose execution was refused, now."""
         return answer(approvals.apply(request_id, actor=actor_of(request), source=Source.REST))
 
 
 class CancelView(APIView):
-    @extend_schema(request=None, responses=ANY)
+    @extend_schema(request=None, responses={200: OUTCOME[200]})
     def post(self, request: Request, request_id: UUID) -> Response:
+        """Its requester takes it back."""
         row = approvals.cancel(request_id, actor=actor_of(request), source=Source.REST)
         return Response({"status": "executed", "approval": approvals.as_dict(row)})
 
@@ -157,14 +189,13 @@ class ChecklistView(APIView):
 class AuditView(APIView):
     @extend_schema(
         responses=ANY,
-        parameters=[OpenApiParameter(n, str) for n in ("action", "actor", "verdict", "cursor")],
+        parameters=[*(OpenApiParameter(n, str) for n in ("action", "actor", "verdict")), *CURSOR],
     )
     def get(self, request: Request) -> Response:
-        rows: QuerySet[AuditEntry] = AuditEntry.objects.all()
-        for name, column in (("action", "action"), ("actor", "actor_name"), ("verdict", "verdict")):
-            if value := request.query_params.get(name):
-                rows = rows.filter(**{column: value})
-        return page(request, rows, _entry, order=("-seq",))
+        wanted = filters(request, "action", "actor", "verdict")
+        if "actor" in wanted:
+            wanted["actor_name"] = wanted.pop("actor")
+        return page(request, AuditEntry.objects.filter(**wanted), _entry, order=("-seq",))
 
 
 def _entry(row: AuditEntry) -> dict[str, Any]:
@@ -195,18 +226,35 @@ def _me(user: User) -> dict[str, Any]:
     }
 
 
+MAX_CREDENTIAL = 1_000
+_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_CREDENTIAL}
+LOGIN = {
+    "type": "object",
+    "properties": {"username": _TEXT, "password": _TEXT},
+    "required": ["username", "password"],
+    "additionalProperties": False,
+}
+
+
 class LoginView(APIView):
     """Wrong name and wrong password look the same, and both are on record."""
 
     permission_classes = (AllowAny,)
     authentication_classes = ()
 
-    @extend_schema(request=ANY, responses=ANY)
+    def request_schema(self) -> dict[str, Any]:
+        return LOGIN
+
+    @extend_schema(responses=ANY)
     def post(self, request: Request) -> Response:
         data = object_of(request)
         name, password = data.get("username"), data.get("password")
-        if not isinstance(name, str) or not isinstance(password, str):
-            raise Refusal("input.invalid", "accepted: username and password, both strings", status=422)
+        fits = all(isinstance(text, str) and 0 < len(text) <= MAX_CREDENTIAL for text in (name, password))
+        if not fits or set(data) != {"username", "password"}:
+            # Says nothing of what was found: it may be half a password.
+            accepted = f"username and password, strings of 1 to {MAX_CREDENTIAL} characters, nothing else"
+            raise Refusal("input.invalid", f"accepted: {accepted}", status=422)
+        assert isinstance(name, str)
         user = authenticate(request._request, username=name, password=password)
         if user is None:
             _record_login(None, name, "refused", "auth.failed")
@@ -223,7 +271,7 @@ def _record_login(user: User | None, name: str, verdict: str, code: str) -> None
     with transaction.atomic(durable=True):
         audit.append(
             action="auth.login",
-            target=name[:120].replace("\x00", ""),
+            target=name[:120],
             verdict=verdict,
             source="rest",
             actor=user,

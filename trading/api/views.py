@@ -1,5 +1,7 @@
 """REST faces of trading: reads here, every will through `ops.api.views.submit`."""
 
+from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,19 +12,48 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ops.actions.inputs import parse
+from ops.actions.inputs import InvalidInput, arg, json_schema, parse
 from ops.api.authentication import actor_of
-from ops.api.pages import page
+from ops.api.pages import filters, page
 from ops.api.permissions import LoopbackReadOrAuthenticated
-from ops.api.views import object_of
+from ops.api.views import CURSOR, object_of
+from ops.canonical import plain
 from trading import selectors
+from trading.domain.execution_state import ExecutionState
+from trading.domain.order_state import OrderState
 from trading.models import Execution, Fill, FlattenJob, OrderIntent, Preflight
 from trading.services import venue_reads
 from trading.services.answers import edges_json, preview_json
 from trading.services.preview import PreviewRequest, preview
 
 ANY = OpenApiTypes.OBJECT
-_FILTERS = [OpenApiParameter(n, str) for n in ("venue", "symbol", "state", "cursor", "limit")]
+STATES = tuple(state.value for state in ExecutionState)
+ORDER_STATES = tuple(state.value for state in OrderState)
+_WHERE = [OpenApiParameter(n, str) for n in ("venue", "symbol")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewInput:
+    """What POST preview takes; everything left out is the configured default."""
+
+    symbol: str | None = arg(help="Pair: BTCUSDT or BTC/USDT:USDT", default=None)
+    pair: str | None = arg(help="The same as symbol", default=None)
+    notional: Decimal | None = arg(help="USDT per leg, at most", default=None)
+    max_slippage_bps: Decimal | None = arg(help="Furthest fill from the touch, in bps", default=None)
+    min_edge_bps: Decimal | None = arg(help="Least net edge, in bps", default=None)
+    long_venue: str | None = arg(help="Where to buy", default=None)
+    short_venue: str | None = arg(help="Where to sell", default=None)
+    tif: str | None = arg(help="IOC or FOK", default=None, choices=("IOC", "FOK"))
+    post_only: bool = arg(help="Rest as a maker instead of taking", default=False)
+    intent: str = arg(
+        help="open a pair, or close all that is held of it", default="open", choices=("open", "close")
+    )
+
+    def request(self) -> PreviewRequest:
+        if self.symbol and self.pair and self.symbol != self.pair:
+            raise InvalidInput([{"field": "pair", "detail": "symbol and pair name different things"}])
+        values = {f.name: getattr(self, f.name) for f in fields(PreviewRequest)}
+        return PreviewRequest(**values | {"symbol": self.symbol or self.pair})
 
 
 class PreviewView(APIView):
@@ -31,18 +62,18 @@ class PreviewView(APIView):
 
     permission_classes = (LoopbackReadOrAuthenticated,)
 
+    def request_schema(self) -> dict[str, Any]:
+        return json_schema(PreviewInput)
+
     @extend_schema(responses=ANY)
     def get(self, request: Request) -> Response:
         return _timed(preview(PreviewRequest()))
 
-    @extend_schema(request=ANY, responses=ANY)
+    @extend_schema(responses=ANY)
     def post(self, request: Request) -> Response:
         data = object_of(request)
-        data["symbol"] = data.pop("pair", None) or data.get("symbol")
-        priced = preview(parse(PreviewRequest, data))
+        priced = preview(parse(PreviewInput, data).request())
         body = preview_json(priced)
-        from ops.canonical import plain
-
         Preflight.objects.create(
             requested_by=actor_of(request).user,
             request={k: str(v) for k, v in data.items() if v is not None},
@@ -80,11 +111,9 @@ class PositionsView(APIView):
 
 
 class ExecutionsView(APIView):
-    @extend_schema(responses=ANY, parameters=_FILTERS)
+    @extend_schema(responses=ANY, parameters=[OpenApiParameter("state", str, enum=STATES), *CURSOR])
     def get(self, request: Request) -> Response:
-        rows = _executions()
-        if state := request.query_params.get("state"):
-            rows = rows.filter(state=state)
+        rows = _executions().filter(**filters(request, "state", states=STATES))
         marks = venue_reads.marks()
         return page(
             request, rows, lambda row: selectors.execution(row, marks=marks), order=("-created_at", "-id")
@@ -105,21 +134,20 @@ def _executions() -> Any:
 
 
 class OrdersView(APIView):
-    @extend_schema(responses=ANY, parameters=_FILTERS)
+    @extend_schema(
+        responses=ANY, parameters=[OpenApiParameter("state", str, enum=ORDER_STATES), *_WHERE, *CURSOR]
+    )
     def get(self, request: Request) -> Response:
-        rows = OrderIntent.objects.filter(**_where(request, "state", "venue", "symbol"))
+        wanted = filters(request, "state", "venue", "symbol", states=ORDER_STATES)
+        rows = OrderIntent.objects.filter(**wanted)
         return page(request, rows, selectors.order, order=("-id",))
 
 
 class FillsView(APIView):
-    @extend_schema(responses=ANY, parameters=_FILTERS)
+    @extend_schema(responses=ANY, parameters=[*_WHERE, *CURSOR])
     def get(self, request: Request) -> Response:
-        rows = Fill.objects.select_related("order__leg").filter(**_where(request, "venue", "symbol"))
+        rows = Fill.objects.select_related("order__leg").filter(**filters(request, "venue", "symbol"))
         return page(request, rows, selectors.fill, order=("-id",))
-
-
-def _where(request: Request, *names: str) -> dict[str, str]:
-    return {name: value for name in names if (value := request.query_params.get(name))}
 
 
 class FlattenJobView(APIView):
