@@ -2,6 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +29,38 @@ def provide_fence(provider: Callable[[], Term]) -> None:
 def fence() -> Term:
     """The term under which this instance acts. Nobody to ask: not the leader."""
     return _fence() if _fence else Term(leader=False, fence=0, fencing_id=None)
+
+
+_facts: dict[str, Callable[[], Any]] = {}
+
+
+def provide_fact(name: str, provider: Callable[[], Any]) -> None:
+    """A JSON-able answer to a question that the status faces ask: `open_counts`, `unresolved_orders`,
+    `risk_snapshot`, `venues`. Asked once per status snapshot."""
+    _facts[name] = provider
+
+
+def facts() -> dict[str, Any]:
+    """Every fact by name. One that cannot be had is None: unknown, never zero."""
+    return {name: _fact(name, provider) for name, provider in _facts.items()}
+
+
+def _fact(name: str, provider: Callable[[], Any]) -> Any:
+    try:
+        return provider()
+    except Exception as error:
+        log.warning("status.fact_unknown", fact=name, error=str(error))
+        return None
+
+
+_build: Callable[[], str] | None = None
+
+
+def provide_build(provider: Callable[[], str]) -> None:
+    global _build
+    _build = provider
+
+
+def build() -> str:
+    """The id of the code that runs in this process."""
+    return _build() if _build else ""
