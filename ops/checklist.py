@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from ops import audit, desk
 from ops.models import HoldCause
 
@@ -26,7 +28,15 @@ class Item:
     link: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Nobody could look: red, never a guess."""
+
+    why: str
+
+
 _items: dict[str, Item] = {}
+log = structlog.get_logger()
 
 
 def register(item: Item) -> None:
@@ -35,20 +45,31 @@ def register(item: Item) -> None:
 
 def prepare() -> dict[str, Any]:
     """What the outside-looking lines saw, by name. A failure is what they saw, not an exception."""
-    seen: dict[str, Any] = {}
-    for item in _items.values():
-        if item.look is not None:
-            seen[item.name] = item.look()
-    return seen
+    return {item.name: _look(item.look) for item in _items.values() if item.look is not None}
+
+
+def _look(look: Callable[[], Any]) -> Any:
+    try:
+        return look()
+    except Exception as failure:  # at the edge: whatever went wrong, this line is red and the others count
+        log.exception("checklist.look_failed")
+        return Unseen(f"{type(failure).__name__}: {failure}")
 
 
 def evaluate(seen: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Every line: `{"name", "title", "ok", "detail", "link"}`."""
     lines = []
     for item in _items.values():
-        ok, detail = item.judge((seen or {}).get(item.name))
+        ok, detail = _judge(item, seen or {})
         lines.append({"name": item.name, "title": item.title, "ok": ok, "detail": detail, "link": item.link})
     return lines
+
+
+def _judge(item: Item, seen: dict[str, Any]) -> Line:
+    if item.look is None:
+        return item.judge(None)
+    saw = seen.get(item.name, Unseen("nobody looked"))
+    return (False, saw.why) if isinstance(saw, Unseen) else item.judge(saw)
 
 
 def _no_open_cause(_: Any) -> Line:

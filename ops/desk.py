@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from ops import audit
@@ -35,7 +35,7 @@ def change(state: DeskState, **values: object) -> None:
     state.refresh_from_db()
 
 
-def causes() -> Iterable[HoldCause]:
+def causes() -> "QuerySet[HoldCause]":
     """Everything not yet closed, newest first."""
     return HoldCause.objects.exclude(state=HoldCause.State.CLOSED).select_related("raised_by")
 
@@ -43,7 +43,8 @@ def causes() -> Iterable[HoldCause]:
 def blocking_sources(scopes: Iterable[tuple[str, str]] = ()) -> list[str]:
     """Sources of unclosed causes that cover the desk or one of `scopes` ((scope type, key))."""
     wanted = {DESK, *scopes}
-    return [c.source for c in causes() if (c.scope_type, c.scope_key) in wanted]
+    rows = causes().values_list("source", "scope_type", "scope_key")
+    return [source for source, *scope in rows if tuple(scope) in wanted]
 
 
 def add_cause(
@@ -59,7 +60,17 @@ def add_cause(
 
     Returns False when the same machine source has an open cause of that scope already.
     """
-    now = timezone.now()
+    new = _insert_cause(source, reason, scope, actor, resolved)
+    if scope == DESK:  # also when the cause was known: whatever else is true, the desk ends in HOLD
+        if state.mode != Mode.HOLD:
+            change(state, mode=Mode.HOLD)
+        void_open_requests(f"HOLD: {source}")
+    return new
+
+
+def _insert_cause(
+    source: str, reason: str, scope: tuple[str, str], actor: User | None, resolved: bool
+) -> bool:
     try:
         with transaction.atomic():
             HoldCause.objects.create(
@@ -69,26 +80,24 @@ def add_cause(
                 scope_key=scope[1],
                 raised_by=actor,
                 state=HoldCause.State.RESOLVED if resolved else HoldCause.State.OPEN,
-                resolved_at=now if resolved else None,
+                resolved_at=timezone.now() if resolved else None,
             )
-    except IntegrityError:
+    except IntegrityError as known:
+        if "hold_cause_one_open_per_machine_source" not in str(known):
+            raise
         return False
-    if scope == DESK and state.mode != Mode.HOLD:
-        change(state, mode=Mode.HOLD)
-    if scope == DESK:
-        void_open_requests(f"HOLD: {source}")
     return True
 
 
 def void_open_requests(why: str) -> None:
-    """Open requests that increase risk are answered no (spec 3.2.6); one being consumed is not among them,
-    because it is locked by the transaction that consumes it and has been executed when we get it."""
+    """Open requests that increase risk are answered no (spec 3.2.6). The caller holds the desk row: none
+    is being voted on or consumed."""
     ApprovalRequest.objects.filter(
         state__in=ApprovalRequest.OPEN, execution_state=ApprovalRequest.ExecutionState.NOT_RUN
     ).filter(policy__danger="increases").update(
         state=ApprovalRequest.State.VOIDED,
         decided_at=timezone.now(),
-        refusal={"code": "voided", "detail": why},
+        refusal={"code": "voided", "detail": why, "errors": []},
     )
 
 
@@ -125,7 +134,7 @@ def desk_started() -> None:
     with transaction.atomic(durable=True):
         state = lock()
         before = {"mode": state.mode, "safe_mode": state.safe_mode}
-        if not HoldCause.objects.filter(source="desk.start").exclude(state=HoldCause.State.CLOSED).exists():
+        if state.mode != Mode.HOLD or not any(c.source == "desk.start" for c in causes()):
             add_cause(state, source="desk.start", reason="the desk was started", resolved=True)
         if not state.safe_mode:
             change(state, safe_mode=True)

@@ -5,11 +5,14 @@ An action's permission is its name; approving it is `<app>.approve_<verb>`. Name
 installed are simply not there yet.
 """
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 
 from ops.actions import registry
+from ops.actions.base import Action
 from ops.models import DeskState
 
 VIEWER, AUDITOR, OPERATOR, RISK_MANAGER, ADMIN = "viewer", "auditor", "operator", "risk_manager", "admin"
@@ -37,16 +40,10 @@ APPROVES: dict[str, set[str]] = {
 
 def sync(sender: AppConfig, **_: object) -> None:
     """post_migrate: permissions of every registered action, groups, and what each group holds. Idempotent."""
-    kind = ContentType.objects.get_for_model(DeskState)
     for action in registry.all_actions():
-        for permission, title in (
-            (action.permission, f"Can ask for: {action.title}"),
-            (action.approve_permission, f"Can approve: {action.title}"),
-        ):
-            app, codename = permission.split(".", 1)
-            Permission.objects.update_or_create(
-                codename=codename, content_type=_content_type(app, kind), defaults={"name": title[:255]}
-            )
+        kind = _content_type(action)
+        _permission(kind, action.permission, f"Can ask for: {action.title}")
+        _permission(kind, action.approve_permission, f"Can approve: {action.title}")
     reading = list(Permission.objects.filter(codename__startswith="view_"))
     for role, names in REQUESTS.items():
         group, _new = Group.objects.get_or_create(name=role)
@@ -55,12 +52,20 @@ def sync(sender: AppConfig, **_: object) -> None:
         group.permissions.set([*reading, *held])
 
 
-def _content_type(app: str, default: ContentType) -> ContentType:
-    """Permissions hang on a model of the action's own app: Django names them `<app>.<codename>`."""
-    if app == default.app_label:
-        return default
-    found = ContentType.objects.filter(app_label=app).order_by("pk").first()
-    return found or default
+def _content_type(action: Action[Any]) -> ContentType:
+    """Permissions hang on the action's model, so that guardian can give them for one object of it; where it
+    has none, on a model of the action's own app: Django names them `<app>.<codename>` either way."""
+    if action.model is not None:
+        return ContentType.objects.get_for_model(action.model)
+    app = action.name.split(".", 1)[0]
+    found = ContentType.objects.filter(app_label=app).order_by("model").first()
+    return found or ContentType.objects.get_for_model(DeskState)
+
+
+def _permission(kind: ContentType, name: str, title: str) -> None:
+    held = _find(name) or Permission(codename=name.split(".", 1)[1])
+    held.content_type, held.name = kind, title[:255]
+    held.save()
 
 
 def _approval_of(name: str) -> str:

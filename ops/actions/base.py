@@ -2,16 +2,19 @@
 
 The runner calls the hooks in this order:
 
-    parse → permission → prepare → │ transaction: lock → check → approvals_needed → execute → audit │
+    permission → parse → normalise → permission on objects → prepare
+    → │ transaction: lock → check → approvals_needed → execute → audit │
 
 `prepare` alone may look at the outside world (venues, other processes); what it returns is `ctx.evidence`.
 Everything inside the transaction reads rows only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
+
+from django.db.models import Model
 
 from ops.models import ApprovalRequest, User
 
@@ -110,6 +113,10 @@ class Action(Generic[InputT]):
     Input: ClassVar[type[Any]] = NoInput
     #: A reason is required for what increases risk; for stops it is asked, not required.
     reason_required: ClassVar[bool] = True
+    #: What its permissions hang on, and may be given for one object of; None: the desk as a whole.
+    model: ClassVar[type[Model] | None] = None
+    #: Whether the run waits for, and holds still, the desk's state. A stop that does not change it need not.
+    locks_desk: ClassVar[bool] = True
 
     @property
     def permission(self) -> str:
@@ -128,6 +135,10 @@ class Action(Generic[InputT]):
     def target(self, data: InputT) -> str:
         """What it acts on: one open request per action and target."""
         return "desk"
+
+    def objects(self, data: InputT) -> Iterable[Model]:
+        """The rows of `model` that it acts on: who holds the permission on each of them may do it too."""
+        return ()
 
     def normalise(self, data: InputT, actor: Actor) -> InputT:
         """The input as it shall be frozen, digested and run: references resolved, defaults made explicit."""

@@ -9,7 +9,7 @@ from ops import checklist, desk
 from ops.actions.base import Action, Context, Danger, Outcome, Refusal, Status
 from ops.actions.inputs import arg
 from ops.actions.registry import register
-from ops.models import HoldCause, Mode
+from ops.models import DeskState, HoldCause, Mode
 
 
 @register
@@ -22,10 +22,16 @@ class Hold(Action[Any]):
     danger = Danger.REDUCES
     reason_required = False
 
+    def before(self, ctx: Context[Any]) -> dict[str, Any]:
+        return {"mode": desk.get_state().mode}
+
+    def diff(self, ctx: Context[Any]) -> list[dict[str, Any]]:
+        return [{"field": "mode", "before": desk.get_state().mode, "after": "HOLD"}]
+
     def execute(self, ctx: Context[Any]) -> Outcome:
         state = desk.lock()
         desk.add_cause(state, source="operator", reason=ctx.reason, actor=ctx.actor.user)
-        return Outcome(Status.EXECUTED, {"result": {"mode": state.mode, "version": state.version}})
+        return _mode(state)
 
 
 @register
@@ -67,7 +73,12 @@ class Resume(Action[Any]):
         causes.update(state=HoldCause.State.CLOSED, closed_at=now)
         state = desk.lock()
         desk.change(state, mode=Mode.RUN, approval=ctx.approval)
-        return Outcome(Status.EXECUTED, {"result": {"mode": state.mode, "version": state.version}})
+        return _mode(state)
+
+
+def _mode(state: DeskState) -> Outcome:
+    body = {"mode": state.mode, "version": state.version}
+    return Outcome(Status.EXECUTED, {"result": body}, after=body)
 
 
 @dataclass(frozen=True, kw_only=True)

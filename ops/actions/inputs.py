@@ -14,7 +14,6 @@ from uuid import UUID
 from ops.actions.base import Refusal
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
-_MOST_UNKNOWN = 20
 MAX_TEXT = 20_000
 SHOWN = 120
 
@@ -134,6 +133,8 @@ def read_text(found: Any) -> str:
 def _integer(found: Any) -> int:
     if isinstance(found, bool) or not isinstance(found, int):
         raise ValueError(f"{_shown(found)} is not a whole number")
+    if not -(2**63) <= found < 2**63:
+        raise ValueError("accepted: whole numbers of 64 bits")
     return found
 
 

@@ -2,19 +2,23 @@
 asks for approval or executes, and ends with the audit entry. A refusal is audited too, in a transaction of
 its own.
 
-Locks are taken in the order request → desk state → what the action locks → audit head, so two runs of
-anything cannot wait for each other in a circle.
+Locks are taken in the order desk state → request → what the action locks → audit head, so two runs of
+anything cannot wait for each other in a circle. (The workers' order is execution → desk state: an action that
+locks an execution therefore says `locks_desk = False`.)
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 
 from ops import access, audit, desk
 from ops.actions import approvals, registry
 from ops.actions.base import Action, Actor, Context, Outcome, Refusal, Source, Status
-from ops.actions.inputs import parse
+from ops.actions.inputs import is_text, parse
+from ops.canonical import plain
 
 log = structlog.get_logger()
 
@@ -37,34 +41,43 @@ def submit(name: str, *, actor: Actor, data: Any, reason: str = "", source: Sour
 
 
 def _submit(action: Action[Any], actor: Actor, data: Any, reason: str, source: Source) -> Outcome:
-    require(actor, action.permission)
+    if not access.may_somewhere(actor.user, action.permission):
+        raise _denied(actor, action.permission)
+    require_words(reason=reason)
     parsed = action.normalise(parse(action.Input, data), actor)
+    require(actor, action.permission, action.objects(parsed))
     if action.reason_required and not reason.strip():
         raise Refusal("reason.required", f"{action.name} needs a reason", status=422)
     ctx = Context(actor, parsed, reason, source)
     ctx.evidence = action.prepare(ctx)
     try:
         with transaction.atomic(durable=True):
-            desk.lock()
+            if action.locks_desk:
+                desk.lock()
             return _decide(action, ctx)
     except IntegrityError as collision:
-        raise _as_refusal(collision) from collision
+        raise as_refusal(collision) from collision
 
 
 def _decide(action: Action[Any], ctx: Context[Any]) -> Outcome:
     early = action.check(ctx)
     if early is not None:
-        return _audited(action, ctx, early)
+        return audited(action, ctx, early)
     needed = action.approvals_needed(ctx, approvals.quorum())
     if not needed:
-        return _audited(action, ctx, action.execute(ctx))
+        before = plain(action.before(ctx))
+        return audited(action, ctx, action.execute(ctx), before)
     request = approvals.create(action, ctx, needed)
-    body = {"approval": approvals.as_dict(request)}
-    return _audited(action, ctx, Outcome(Status.PENDING, body, after={"approval": request.pk}))
+    asked = {"approval": request.pk, "digest": request.digest}
+    outcome = Outcome(Status.PENDING, {"approval": approvals.as_dict(request)}, after=asked)
+    return audited(action, ctx, outcome, request.before)
 
 
-def _audited(action: Action[Any], ctx: Context[Any], outcome: Outcome) -> Outcome:
-    """The audit entry is the transaction's last statement."""
+def audited(action: Action[Any], ctx: Context[Any], outcome: Outcome, before: Any = None) -> Outcome:
+    """The audit entry is the transaction's last statement.
+
+    before: the values as they were before `outcome` changed them.
+    """
     entry = audit.append(
         action=action.name,
         target=action.target(ctx.input),
@@ -72,24 +85,28 @@ def _audited(action: Action[Any], ctx: Context[Any], outcome: Outcome) -> Outcom
         source=ctx.source.value,
         actor=ctx.actor.user,
         reason=ctx.reason,
-        before={"input": ctx.input},
+        before={"input": ctx.input, **({"values": before} if before else {})},
         after=outcome.after,
         correlation_id=str(ctx.approval.pk) if ctx.approval else "",
     )
     return Outcome(outcome.status, outcome.body, outcome.after, entry.seq)
 
 
-def run_approved(action: Action[Any], ctx: Context[Any]) -> Outcome:
-    """Consume `ctx.approval` (locked, approved): check again, execute, audit. Inside the caller's
-    transaction."""
-    outcome = action.check(ctx) or action.execute(ctx)
-    return _audited(action, ctx, outcome)
+def require(actor: Actor, permission: str, objects: Iterable[Model] = ()) -> None:
+    if not access.may(actor.user, permission, objects):
+        raise _denied(actor, permission)
 
 
-def require(actor: Actor, permission: str) -> None:
-    if not access.may(actor.user, permission):
-        who = actor.user.get_username()
-        raise Refusal("permission.denied", f"{who} does not hold {permission}", status=403)
+def _denied(actor: Actor, permission: str) -> Refusal:
+    who = actor.user.get_username()
+    return Refusal("permission.denied", f"{who} does not hold {permission}", status=403)
+
+
+def require_words(**texts: Any) -> None:
+    """A person's own words, by field name. Raises Refusal `<field>.invalid`."""
+    for name, text in texts.items():
+        if not isinstance(text, str) or len(text) > 4000 or not is_text(text):
+            raise Refusal(f"{name}.invalid", f"{name}: accepted: text of at most 4000 characters", status=422)
 
 
 def audit_refusal(
@@ -106,14 +123,14 @@ def audit_refusal(
     try:
         with transaction.atomic(durable=True):
             audit.append(
-                action=name[:64],
-                target=target,
+                action=_short(name, 64),
+                target=_short(target, 120),
                 verdict="refused",
                 source=source.value,
                 actor=actor.user,
-                reason=reason,
+                reason=_short(reason, 4000),
                 before={"input": _loggable(data)},
-                after={"detail": refusal.detail},
+                after={"detail": _short(refusal.detail, 2000)},
                 code=refusal.code,
             )
     except Exception:
@@ -124,11 +141,20 @@ def audit_refusal(
 def _loggable(data: Any) -> Any:
     """What was sent, short and without floats: bad input must not be able to break its own audit entry."""
     if isinstance(data, dict):
-        return {str(k)[:64]: str(v)[:200] for k, v in list(data.items())[:32]}
-    return str(data)[:200]
+        return {_short(k, 64): _short(v, 200) for k, v in list(data.items())[:32]}
+    return _short(data, 200)
 
 
-def _as_refusal(collision: IntegrityError) -> Refusal:
+def _short(value: Any, length: int) -> str:
+    """As much of its text as PostgreSQL can hold: no NUL, no half of a surrogate pair."""
+    try:
+        text = value if isinstance(value, str) else str(value)
+    except ValueError:  # a whole number of thousands of digits
+        text = f"<{type(value).__name__} without a text>"
+    return text[:length].replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
+def as_refusal(collision: IntegrityError) -> Refusal:
     """Constraints that two honest people can hit at once have their own codes; anything else is a bug."""
     text = str(collision)
     if "approval_one_open_per_target" in text:

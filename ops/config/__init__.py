@@ -6,7 +6,7 @@ runs and the file is only a candidate.
 
 from ops.config.loader import BadConfig, LoadedConfig, parse, register_section
 from ops.config.sections import ControlConfig
-from ops.config.versions import active, ensure_first_version
+from ops.config.versions import active, ensure_first_version, running_version
 
 __all__ = [
     "BadConfig",
@@ -16,4 +16,5 @@ __all__ = [
     "ensure_first_version",
     "parse",
     "register_section",
+    "running_version",
 ]

@@ -12,6 +12,7 @@ from ops.models import ConfigVersion
 
 #: How long a process may go on without asking which version is active.
 FRESH_SEC = 1.0
+_NONE = "no configuration is active: start the desk once (manage.py desk_start)"
 _lock = threading.Lock()
 _cached: tuple[float, LoadedConfig] | None = None
 
@@ -24,13 +25,21 @@ def active() -> LoadedConfig:
             return _cached[1]
         row = ConfigVersion.objects.filter(active=True).values("version", "digest").first()
         if row is None:
-            raise LookupError("no configuration is active: start the desk once (manage.py desk_start)")
+            raise LookupError(_NONE)
         loaded = _cached[1] if _cached else None
         if loaded is None or (loaded.version, loaded.digest) != (row["version"], row["digest"]):
             text = ConfigVersion.objects.values_list("yaml", flat=True).get(version=row["version"])
             loaded = parse(text, version=row["version"])
         _cached = (time.monotonic(), loaded)
         return loaded
+
+
+def running_version() -> int:
+    """The number of the active version, as the database has it this moment: what requests are bound to."""
+    found = ConfigVersion.objects.filter(active=True).values_list("version", flat=True).first()
+    if found is None:
+        raise LookupError(_NONE)
+    return found
 
 
 def forget() -> None:

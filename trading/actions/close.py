@@ -23,6 +23,7 @@ class Close(Action[CloseInput]):
     title = "Close an execution"
     help = "Reduce-only orders on both legs until both are flat. Works in HOLD and SAFE_MODE."
     danger = Danger.REDUCES
+    locks_desk = False  # a stop waits for nobody
     Input = CloseInput
     reason_required = False
 

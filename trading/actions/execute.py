@@ -24,7 +24,7 @@ from trading import desk_config
 from trading.domain.execution_state import FINAL
 from trading.domain.plan import Plan
 from trading.execution.creating import create_execution
-from trading.models import Execution, Leg
+from trading.models import Execution, Leg, Venue
 from trading.services.answers import preview_json
 from trading.services.plan_id import PlanTerms, unseal
 from trading.services.preview import PreviewRequest, Priced, gate_intent, preview, terms_of
@@ -58,6 +58,7 @@ class Execute(Action[ExecuteInput]):
     help = "Open a hedged pair. With SAFE_MODE on it answers with the dry-run plan and sends nothing."
     danger = Danger.INCREASES
     Input = ExecuteInput
+    model = Venue
     reason_required = False  # a dry-run plan needs none; `check` asks for one before anything is real
 
     def normalise(self, data: ExecuteInput, actor: Actor) -> ExecuteInput:
@@ -84,6 +85,11 @@ class Execute(Action[ExecuteInput]):
         if not isinstance(priced.plan, Plan):
             raise Refusal(f"plan.{priced.plan.code}", priced.plan.detail, status=409)
         return _from_terms(terms_of(priced))
+
+    def objects(self, data: ExecuteInput) -> list[Venue]:
+        """Both venues, or none: a right to one of them does not open the other."""
+        rows = list(Venue.objects.filter(name__in=[data.long_venue, data.short_venue]))
+        return rows if len(rows) == 2 else []
 
     def target(self, data: ExecuteInput) -> str:
         return f"{data.symbol} {data.long_venue}>{data.short_venue}"

@@ -25,6 +25,7 @@ class Flatten(Action[FlattenInput]):
     title = "Flatten"
     help = "Close every open pair with reduce-only orders, then say what the venues themselves report."
     danger = Danger.REDUCES
+    locks_desk = False  # a stop waits for nobody
     Input = FlattenInput
     reason_required = False
 

@@ -116,7 +116,7 @@ CREATE FUNCTION trading_execution_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NOT NEW.dry_run THEN
-            PERFORM ops_require_approval(NEW.approval_id, 'trading.execute');
+            PERFORM ops_consume_approval(NEW.approval_id, 'trading.execute');
         END IF;
         RETURN NEW;
     END IF;
