@@ -1,5 +1,6 @@
 """Cursor pagination: a page does not move when new rows arrive above it."""
 
+import re
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
@@ -31,18 +32,29 @@ def page(
 ) -> Response:
     """`{"results": [...], "next": url or null, "previous": url or null}`, newest first by `order`."""
     _check_limit(request.query_params.get(Pages.page_size_query_param))
+    _check_cursor(request.query_params.get(Pages.cursor_query_param))
     pages = Pages()
     pages.ordering = order
     try:
         found = pages.paginate_queryset(rows, request) or []
     except (NotFound, ValueError, ValidationError):  # the latter: a position that is not of the column's type
-        raise Refusal("cursor.invalid", "cursor: not one of ours; start without it", status=422) from None
+        raise _bad_cursor() from None
     body = {
         "results": [shape(row) for row in found],
         "next": pages.get_next_link(),
         "previous": pages.get_previous_link(),
     }
     return Response(body)
+
+
+def _check_cursor(asked: str | None) -> None:
+    """Decoding would drop what is not base64, and a client would find itself on the first page again."""
+    if asked and not re.fullmatch(r"[A-Za-z0-9+/]+=*", asked):
+        raise _bad_cursor()
+
+
+def _bad_cursor() -> Refusal:
+    return Refusal("cursor.invalid", "cursor: not one of ours; start without it", status=422)
 
 
 def _check_limit(asked: str | None) -> None:

@@ -30,6 +30,12 @@ _TITLES = {
     429: "Too many requests",
     500: "Internal error",
 }
+_HINTS = {
+    401: "Log in at /api/auth/login, or send `Authorization: Token <token>`.",
+    405: "Accepted: {methods}.",
+    406: "Accepted: application/json.",
+    415: "Accepted: application/json.",
+}
 _CODES = {  # the first that fits: subclasses before their parents
     CsrfRefused: "auth.csrf",
     BodyTooLarge: "body.too_large",
@@ -72,15 +78,15 @@ class Problem(Response):
         return dumps(self.data)
 
 
-def exception_handler(error: Exception, _context: dict[str, Any]) -> Response | None:
+def exception_handler(error: Exception, about: dict[str, Any]) -> Response | None:
     """DRF's hook. An exception that is nobody's is left to Django: logged with its trace, answered as 500."""
     if isinstance(error, Refusal):
         return _response(error.status, error.code, error.detail, error.errors)
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
     if isinstance(error, exceptions.APIException):
-        return _response(
-            error.status_code, code or "request.refused", _text(error.detail), headers=_headers(error)
-        )
+        hint = _HINTS.get(error.status_code, "").format(methods=", ".join(about["view"].allowed_methods))
+        detail = f"{_text(error.detail)} {hint}".strip()
+        return _response(error.status_code, code or "request.refused", detail, headers=_headers(error))
     if isinstance(error, Http404):
         return _response(404, "not_found", str(error) or "nothing is here")
     if isinstance(error, PermissionDenied):
