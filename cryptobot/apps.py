@@ -1,10 +1,19 @@
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class CryptobotConfig(AppConfig):
     name = "cryptobot"
 
     def ready(self) -> None:
-        # The import does it: the Celery app becomes the default of this process, the checks are registered.
+        # The import does it: the Celery app becomes the default of this process, the checks are registered,
+        # the Celery processes get their heartbeat.
         import cryptobot.celery
-        import cryptobot.checks  # noqa: F401
+        import cryptobot.checks
+        import cryptobot.pulse  # noqa: F401
+        from cryptobot.build import build_id
+        from cryptobot.supervisor import children
+        from ops import heartbeat, hooks
+
+        hooks.provide_build(build_id)
+        heartbeat.expect(child.name for child in children.desk(settings.ENV))

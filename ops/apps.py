@@ -8,13 +8,16 @@ class OpsConfig(AppConfig):
     name = "ops"
 
     def ready(self) -> None:
-        from ops import checklist, config, roles
+        from ops import checklist, components, config, metrics, overview, roles
         from ops.actions import desk_mode
         from ops.config import ControlConfig
 
         config.register_section("control", ControlConfig)
         assert checklist
         assert desk_mode
+        assert overview  # its check
+        components.register_all()
+        metrics.register_all()
         post_migrate.connect(_singletons, sender=self)
         # Without a sender: after every app's migrations, so that the last run sees all permissions and
         # models.

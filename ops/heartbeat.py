@@ -26,9 +26,13 @@ INTERVAL_SEC = 2.0
 
 
 class Progress:
-    """Traces of a main loop: its ticks and the work it has under way. Written by the loop, read by the beat."""
+    """Traces of a main loop: its ticks and the work it has under way. The loop writes, the beat reads.
 
-    def __init__(self) -> None:
+    in_loop: the loop itself does the work, so it cannot tick meanwhile and the work's own age counts.
+    """
+
+    def __init__(self, *, in_loop: bool = False) -> None:
+        self._in_loop = in_loop
         self._ticked_at = time.monotonic()
         self._under_way: dict[str, tuple[float, str]] = {}
 
@@ -46,11 +50,12 @@ class Progress:
         self.tick()
 
     def health(self) -> dict[str, Any]:
-        """`loop_age_sec`, and of the oldest work under way `busy_sec` and `busy_with` (null when idle)."""
+        """`loop_age_sec` (null while the loop itself works), and of the oldest work under way `busy_sec` and
+        `busy_with` (null when idle)."""
         now = time.monotonic()
         oldest = min(self._under_way.copy().values(), default=None)
         return {
-            "loop_age_sec": round(now - self._ticked_at, 2),
+            "loop_age_sec": None if oldest and self._in_loop else round(now - self._ticked_at, 2),
             "busy_sec": round(now - oldest[0], 2) if oldest else None,
             "busy_with": oldest[1] if oldest else None,
             "under_way": len(self._under_way),

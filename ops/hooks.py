@@ -42,12 +42,13 @@ def provide_fact(name: str, provider: Callable[[], Any]) -> None:
 
 def facts() -> dict[str, Any]:
     """Every fact by name. One that cannot be had is None: unknown, never zero."""
-    return {name: _fact(name, provider) for name, provider in _facts.items()}
+    return {name: fact(name) for name in _facts}
 
 
-def _fact(name: str, provider: Callable[[], Any]) -> Any:
+def fact(name: str) -> Any:
+    """One fact; None as well when no room provides it."""
     try:
-        return provider()
+        return _facts[name]() if name in _facts else None
     except Exception as error:
         log.warning("status.fact_unknown", fact=name, error=str(error))
         return None

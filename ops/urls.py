@@ -2,8 +2,10 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from ops.api import views as v
+from ops.api.status import STATUS_URLS
 
 urlpatterns = [
+    *STATUS_URLS,
     path("api/auth/login", v.LoginView.as_view()),
     path("api/auth/logout", v.LogoutView.as_view()),
     path("api/auth/me", v.MeView.as_view()),

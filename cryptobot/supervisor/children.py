@@ -61,7 +61,7 @@ def paper_venues(env: Environment) -> list[Child]:
 
 def desk(env: Environment) -> list[Child]:
     """The processes of the desk, started together once the database is up to date."""
-    web = ("-m", "daphne", "-v", "0", "-b", env.host, "-p", str(env.port), "cryptobot.asgi:application")
+    web = ("-m", "daphne", "-v", "0", "-b", env.host, "-p", str(env.port), "cryptobot.web:application")
     beat_file = str(env.data_dir / "celerybeat-schedule")
     return [
         _python(env, "web", sys.executable, *web, ready=lambda: _healthy(env)),

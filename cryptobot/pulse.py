@@ -1,0 +1,48 @@
+"""The heartbeat of the Celery processes, with the traces of their loops. Connected when Django is ready."""
+
+from typing import Any
+
+from celery import bootsteps
+from celery.signals import beat_init, before_task_publish, task_postrun, task_prerun, worker_ready
+
+from cryptobot.celery import app
+from ops.heartbeat import Progress, beat_forever
+
+#: A worker's loop runs its tasks itself (--pool=solo), so it ticks only between them.
+progress = Progress(in_loop=True)
+
+
+class Ticks(bootsteps.StartStopStep):
+    """A tick per second from the worker's own loop, also after it lost its broker and found it again."""
+
+    def start(self, consumer: Any) -> None:
+        consumer.timer.call_repeatedly(1.0, progress.tick)
+
+
+app.steps["consumer"].add(Ticks)
+
+
+@worker_ready.connect
+def _worker(sender: Any, **_: Any) -> None:
+    beat_forever(sender.hostname.partition("@")[0], progress)
+
+
+@task_prerun.connect
+def _task_begins(task_id: str, task: Any, **_: Any) -> None:
+    progress.begin(task_id, task.name)
+
+
+@task_postrun.connect
+def _task_ends(task_id: str, **_: Any) -> None:
+    progress.end(task_id)
+
+
+@beat_init.connect
+def _beat(**_: Any) -> None:
+    """Its loop publishes the sweep every two seconds: each attempt is a trace."""
+    before_task_publish.connect(_published)
+    beat_forever("beat", progress)
+
+
+def _published(**_: Any) -> None:
+    progress.tick()
