@@ -9,10 +9,11 @@ class LeadershipConfig(AppConfig):
     name = "leadership"
 
     def ready(self) -> None:
-        from leadership import services
+        from leadership import services, status
         from ops import hooks
 
         hooks.provide_fence(services.current)
+        status.register()
         post_migrate.connect(_lease, sender=self)
 
 

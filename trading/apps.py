@@ -7,7 +7,7 @@ class TradingConfig(AppConfig):
     def ready(self) -> None:
         from ops import checklist, config
         from risk import exposure
-        from trading import actions, readiness
+        from trading import actions, metrics, readiness, status
         from trading.config import TradingConfig as Section
 
         assert actions
@@ -15,3 +15,5 @@ class TradingConfig(AppConfig):
         exposure.register(readiness.holdings)
         for item in readiness.ITEMS:
             checklist.register(item)
+        status.register()
+        metrics.register()
