@@ -116,8 +116,8 @@ def _read(text: str) -> CommentedMap:
                 raise _at(event.start_mark, "aliases (*name) are not accepted: write the value out")
         document = _yaml().load(text)
     except MarkedYAMLError as broken:
-        problem = (broken.problem or broken.context or "not YAML").strip().split("\n")[0]
-        raise _at(broken.problem_mark or broken.context_mark, problem) from None
+        words = [text.strip().split("\n")[0] for text in (broken.context, broken.problem) if text]
+        raise _at(broken.problem_mark or broken.context_mark, ", ".join(words)) from None
     except (YAMLError, ValueError) as broken:  # characters that YAML does not know, dates that never were
         raise _at(None, str(broken).strip().split("\n")[0]) from None
     if not isinstance(document, CommentedMap):
