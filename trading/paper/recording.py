@@ -69,20 +69,14 @@ def read_folder(path: Path) -> tuple[dict[int, Quote], dict[int, Quote]]:
     Raises:
         ValueError: naming what is missing.
     """
-    venues = sorted(p.name for p in path.glob("*") if (p / "minute").is_dir())
-    if len(venues) < 2:
-        raise ValueError(f"{path}: two venue folders with minute/ are needed, found {venues}")
+    venues = _venues(path)
     files = [
-        {(f.parent.name, f.name): f for f in (path / v / "minute").glob("*/*_quote.zip")} for v in venues[:2]
+        {(f.parent.name, f.name): f for f in (path / v / "minute").glob("*/*_quote.zip")} for v in venues
     ]
     shared = sorted(files[0].keys() & files[1].keys())
     if not shared:
         raise ValueError(f"{path}: {venues[0]} and {venues[1]} share no symbol and day")
-    symbol = shared[0][0]
-    first, second = (
-        read_quotes(of[shared[0]], contract_usd=None if symbol.endswith("usdt") else CONTRACT_USD.get(venue))
-        for of, venue in zip(files, venues, strict=False)
-    )
+    first, second = (_quotes_of(of[shared[0]]) for of in files)
     return first, second
 
 
@@ -99,6 +93,58 @@ def edges(first: Mapping[int, Quote], second: Mapping[int, Quote]) -> list[Minut
 def recorded_edges(path: Path) -> list[MinuteEdge]:
     """`edges` of a Lean `cryptofuture` folder: what a scanner's figures can be laid beside."""
     return edges(*read_folder(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Edges of one direction, in bps, one per minute that both recorded. `sell`, `buy`: "venue symbol"."""
+
+    sell: str
+    buy: str
+    bps: tuple[Decimal, ...]
+
+
+def recorded_series(path: Path) -> list[Series]:
+    """Every contract of the first venue against every one of the second, both ways, where they share a day.
+
+    Raises:
+        ValueError: naming what is missing.
+    """
+    files = [_quote_files(path, venue) for venue in _venues(path)]
+    found: list[Series] = []
+    for (one, day), first in sorted(files[0].items()):
+        for (two, other_day), second in sorted(files[1].items()):
+            if other_day == day:
+                found += _both_ways(one, two, _quotes_of(first), _quotes_of(second))
+    return found
+
+
+def _both_ways(
+    one: str, two: str, first: Mapping[int, Quote], second: Mapping[int, Quote]
+) -> tuple[Series, Series]:
+    found = edges(first, second)
+    return (
+        Series(one, two, tuple(edge.sell_first_bps for edge in found)),
+        Series(two, one, tuple(edge.sell_second_bps for edge in found)),
+    )
+
+
+def _venues(path: Path) -> list[str]:
+    venues = sorted(p.name for p in path.glob("*") if (p / "minute").is_dir())
+    if len(venues) < 2:
+        raise ValueError(f"{path}: two venue folders with minute/ are needed, found {venues}")
+    return venues[:2]
+
+
+def _quote_files(path: Path, venue: str) -> dict[tuple[str, str], Path]:
+    """By ("venue symbol", day)."""
+    files = (path / venue / "minute").glob("*/*_quote.zip")
+    return {(f"{venue} {file.parent.name}", file.name): file for file in files}
+
+
+def _quotes_of(file: Path) -> dict[int, Quote]:
+    venue, symbol = file.parents[2].name, file.parent.name
+    return read_quotes(file, contract_usd=None if symbol.endswith("usdt") else CONTRACT_USD.get(venue))
 
 
 def _bps(sold: Decimal, bought: Decimal) -> Decimal:
@@ -158,9 +204,8 @@ class RecordedMarket:
 
 def _funding_rates(path: Path) -> dict[tuple[str, int], Decimal]:
     """By (venue, hour), from `margin_interest/btcusd.csv`; a later day's row replaces an earlier one's."""
-    folders = sorted(p.name for p in path.glob("*") if (p / "minute").is_dir())
     rates = {}
-    for venue, folder in zip(VENUES, folders, strict=False):
+    for venue, folder in zip(VENUES, _venues(path), strict=True):
         file = path / folder / "margin_interest" / "btcusd.csv"
         for row in csv.reader(file.read_text().splitlines()) if file.exists() else []:
             rates[venue, int(row[0].split()[1].split(":")[0])] = Decimal(row[1])

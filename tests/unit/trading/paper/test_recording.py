@@ -1,9 +1,11 @@
 """The recorded two-venue minutes, as the data folder's README measures them."""
 
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from tests.unit.trading.paper.recordings import recording
 from trading.paper.instruments import BINANCE, OKX
@@ -25,6 +27,20 @@ def test_edges_are_those_of_the_readme(lean: Path) -> None:
     assert round(sum(sell_first) / len(edges), 1) == D("3.7")
     assert round(max(sell_first), 1) == D("9.7")
     assert all(edge.sell_first_bps + edge.sell_second_bps < 0 for edge in edges)
+
+
+def test_the_command_prints_them_beside_the_readmes(lean: Path) -> None:
+    said = StringIO()
+    call_command("recording_edges", str(lean), stdout=said)
+    lines = [" ".join(line.split()) for line in said.getvalue().splitlines()]
+    assert "binance btcusd bybit btcusd 398 +3.68 +9.71 mean +3.7, max +9.7" in lines
+    assert "binance btcusd bybit btcusdt 402 +6.42 +14.79 max +14.8" in lines
+    assert len([line for line in lines if " btcusd" in line]) == 4  # both ways
+
+
+def test_the_command_names_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="two venue folders"):
+        call_command("recording_edges", str(tmp_path))
 
 
 def test_a_minutes_close_holds_for_that_minute(lean: Path) -> None:
