@@ -1,6 +1,7 @@
 """What drf-spectacular cannot see by itself: inputs of actions, the shape of refusals, names of operations.
 
-A view with `request_schema()` describes the body of its POST with it; every operation may answer a Problem.
+A view with `request_schema()` describes the body of its POST with it, one with `schema_parameters()` what
+only the registry knows; every operation may answer a Problem.
 """
 
 import re
@@ -66,12 +67,22 @@ class Schema(AutoSchema):
         return "_".join([self.method.lower(), *re.findall(r"\w+", self.path.removeprefix("/api"))])
 
     def get_request_serializer(self) -> Any:
-        describe = getattr(self.view, "request_schema", None)
-        if describe is not None and self.method == "POST":
-            return {"application/json": describe()}
-        return super().get_request_serializer()
+        described = self._described()
+        return {"application/json": described} if described else super().get_request_serializer()
 
-    def get_response_serializers(self) -> Any:
-        answers: Any = super().get_response_serializers()
-        answers = answers if isinstance(answers, dict) else {200: answers}
-        return {**answers, ("default", "application/problem+json"): {"$ref": "#/components/schemas/Problem"}}
+    def get_override_parameters(self) -> Any:
+        describe = getattr(self.view, "schema_parameters", None)
+        return describe() if describe is not None else super().get_override_parameters()
+
+    def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular's own, not DRF's
+        return str(self._described().get("description", "")) or super().get_description()
+
+    def _described(self) -> dict[str, Any]:
+        describe = getattr(self.view, "request_schema", None) if self.method == "POST" else None
+        return describe() if describe is not None else {}
+
+    def _get_response_bodies(self, direction: Any = "response") -> Any:
+        """Not `get_response_serializers`, which `extend_schema` replaces."""
+        problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+        refusal = {"content": {"application/problem+json": problem}, "description": "Refused, and why"}
+        return {**super()._get_response_bodies(direction), "default": refusal}

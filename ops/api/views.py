@@ -63,6 +63,10 @@ class ActionView(APIView):
 class AnyActionView(APIView):
     """Any action by its name; the body is that action's input plus `reason`."""
 
+    def schema_parameters(self) -> list[OpenApiParameter]:
+        names = [action.name for action in registry.all_actions()]
+        return [OpenApiParameter("name", str, OpenApiParameter.PATH, enum=names)]
+
     def request_schema(self) -> dict[str, Any]:
         return {"anyOf": [{"title": a.name, **action_body(a)} for a in registry.all_actions()]}
 
