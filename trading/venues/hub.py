@@ -197,10 +197,21 @@ class VenueHub:
     def facts(self, keys: Iterable[FactKey], *, max_age_ms: int) -> dict[FactKey, Fact[Any] | VenueError]:
         """All at once, from memory where asked within `max_age_ms`; a failure stands in its place."""
         wanted = list(dict.fromkeys(keys))
+        known = self._remembered(wanted, max_age_ms)
+        if len(known) == len(wanted):
+            return known
         try:
             return self.call(self.afacts(wanted, max_age_ms=max_age_ms))
         except VenueError as error:
             return dict.fromkeys(wanted, error)
+
+    def _remembered(self, wanted: list[FactKey], max_age_ms: int) -> dict[FactKey, Fact[Any] | VenueError]:
+        """Those known already and young enough, without a visit to the loop: most previews need no more."""
+        if self._pid != os.getpid():
+            return {}
+        oldest = time.monotonic() - max_age_ms / 1000
+        known = ((key, self._facts.get(key)) for key in wanted)
+        return {key: fact for key, fact in known if fact is not None and fact.asked_at >= oldest}
 
     async def afacts(
         self, keys: Iterable[FactKey], *, max_age_ms: int
