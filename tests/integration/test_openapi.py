@@ -22,9 +22,8 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 def generated() -> dict[str, Any]:
     GENERATOR_STATS.reset()
     # Through JSON, as a client sees it.
-    document: dict[str, Any] = json.loads(
-        json.dumps(SchemaGenerator().get_schema(request=None, public=True), default=str)
-    )
+    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    document: dict[str, Any] = json.loads(json.dumps(schema, default=str))
     return document
 
 
@@ -41,7 +40,7 @@ def test_it_is_valid_and_generated_without_a_warning() -> None:
     with GENERATOR_STATS.silence():
         document = generated()
         assert not GENERATOR_STATS, "run manage.py spectacular --validate --fail-on-warn"
-    validate_schema(document)
+    validate_schema(document)  # type: ignore[no-untyped-call]
 
 
 def test_operations_have_names_of_their_own() -> None:
@@ -74,7 +73,7 @@ def test_actions_are_described_by_their_own_inputs() -> None:
 # --- schemathesis ---------------------------------------------------------------
 
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-CASES = [result.ok() for result in SCHEMA.get_all_operations()]
+CASES: list[Any] = [result.ok() for result in SCHEMA.get_all_operations()]  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +110,8 @@ def test_nothing_ends_in_a_500(venues: None, db: None, operation: Any, mode: Gen
         for name, value in (sent.get("params") or {}).items():
             query.setlist(name, value if isinstance(value, list) else [value])
         reply = alice.send(sent["method"], f"{sent['url']}?{query.urlencode()}", raw)
-        if reply.status == 503 and "ready" in reply.body:
-            return  # /healthz and /live-readiness say "not yet" so
+        if reply.status == 503 and {"ready", "ok"} & set(reply.body):
+            return  # so /healthz and /live-readiness say "not yet": here are no other processes
         assert reply.status < 500, reply.body
         if reply.status >= 400:
             assert reply["code"]
