@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication as KnoxAuthentication
 from knox.models import AuthToken
@@ -33,6 +34,13 @@ class CsrfRefused(exceptions.PermissionDenied):
 
 class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
     """`Authorization: Token …`; hashed in the database, expiring, and never good for a vote."""
+
+    def _cleanup_token(self, token: AuthToken) -> bool:
+        """Whether the token has expired. Knox would also read all the person's others, at each request."""
+        expired: bool = token.expiry is not None and token.expiry < timezone.now()
+        if expired:
+            token.delete()
+        return expired
 
     def authenticate_credentials(self, token: bytes) -> Any:
         if not token.isalnum():  # knox would decode it first, and bytes need not be text
