@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -28,21 +29,27 @@ def decimal_text(value: Decimal) -> str:
 
 def encode(value: object) -> Any:
     """`value` as JSON data (dict, list, str, int, bool, None). TypeError for anything else, floats first."""
-    if is_dataclass(value):
-        return {f.name: encode(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, Decimal):  # most of what there is
+        return decimal_text(value)
+    if (names := _field_names(type(value))) is not None:  # type: ignore[arg-type]
+        return {name: encode(getattr(value, name)) for name in names}
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
     return _encode_scalar(value)
+
+
+@lru_cache(maxsize=256)
+def _field_names(kind: type) -> tuple[str, ...] | None:
+    """Of a dataclass; None for any other type."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
 
 
 def _encode_scalar(value: object) -> str | int | bool | None:
     match value:
         case Enum():
             return str(value.value)
-        case Decimal():
-            return decimal_text(value)
         case datetime():
             return _utc(value).isoformat()
         case None | bool() | int() | str():
