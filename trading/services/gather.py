@@ -5,13 +5,15 @@ Books are as fresh as `max_book_age_ms / 4`, so that a burst of previews shares 
 is a value here (`VenueError`), never an exception: preflight says so in its own words.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from trading.config import PairConfig, PreflightConfig
-from trading.domain.basis import RollingMedian
+from trading.domain.basis import ExitEstimate, RollingMedian
 from trading.domain.edge import LegMarket, exit_basis_bps
 from trading.domain.market import Book, Funding, Instrument
 from trading.venues import get_hub
@@ -96,30 +98,34 @@ class ExitBasis:
     """This process's rolling exit basis per (symbol, long venue), fed by every pricing it does.
 
     A process that has just started has few samples and says so: the plan then names the configured fallback.
+    Requests price side by side, each in a thread of its own, hence the lock.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._medians: dict[tuple[str, str, str], RollingMedian] = {}
         self._seen: dict[tuple[str, str, str], object] = {}
 
-    def update(self, long: LegMarket, short: LegMarket, config: PreflightConfig) -> RollingMedian:
-        """Add the pair's exit basis of now, once per pair of books, and return the estimator."""
-        from datetime import timedelta
-
+    def estimate(
+        self, long: LegMarket, short: LegMarket, config: PreflightConfig, *, now: datetime
+    ) -> ExitEstimate:
+        """Of the direction, from what was seen within the window; counts each pair of books once."""
         key = (long.instrument.symbol, long.instrument.venue, short.instrument.venue)
-        median = self._medians.setdefault(
-            key,
-            RollingMedian(
-                window=timedelta(seconds=config.exit_spread_window_sec),
-                max_samples=20_000,
-                min_samples=config.exit_spread_min_samples,
-            ),
-        )
         stamp = (long.book.received_at, short.book.received_at)
-        if self._seen.get(key) != stamp:
-            self._seen[key] = stamp
-            median.add(exit_basis_bps(long.book, short.book), at=max(stamp))
-        return median
+        with self._lock:
+            median = self._medians.get(key) or self._medians.setdefault(key, _median(config))
+            if self._seen.get(key) != stamp:
+                self._seen[key] = stamp
+                median.add(exit_basis_bps(long.book, short.book), at=max(stamp))
+            return median.estimate(now=now, fallback_bps=config.exit_spread_fallback_bps)
+
+
+def _median(config: PreflightConfig) -> RollingMedian:
+    return RollingMedian(
+        window=timedelta(seconds=config.exit_spread_window_sec),
+        max_samples=20_000,
+        min_samples=config.exit_spread_min_samples,
+    )
 
 
 EXIT_BASIS = ExitBasis()

@@ -168,10 +168,7 @@ def _opening(
     exits = {}
     for long, short in (markets, markets[::-1]):
         if long.book.bids and long.book.asks and short.book.asks and short.book.bids:
-            median = EXIT_BASIS.update(long, short, config)
-            exits[long.instrument.venue] = median.estimate(
-                now=now, fallback_bps=config.exit_spread_fallback_bps
-            )
+            exits[long.instrument.venue] = EXIT_BASIS.estimate(long, short, config, now=now)
     if len(exits) < 2:
         raise UnplannableError("book.depth", "a side of a book is empty")
     bounds = Bounds(
