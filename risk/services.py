@@ -66,7 +66,9 @@ def snapshot(marks: Mapping[Key, Decimal]) -> Snapshot:
     position_notional = sum(
         (abs(s.net) * s.mark_price if s.mark_price else Decimal("Infinity") for s in states.values()), ZERO
     )
+    reserved_notional = ZERO
     for row in _working():
+        reserved_notional += row["quote"]
         key = (row["venue"], row["symbol"])
         before = states.get(key, InstrumentState(mark_price=marks.get(key)))
         buy = before.working_buy + (row["base"] if row["side"] == "buy" else ZERO)
@@ -75,19 +77,16 @@ def snapshot(marks: Mapping[Key, Decimal]) -> Snapshot:
     for key, mark in marks.items():
         states.setdefault(key, InstrumentState(mark_price=mark))
     reserved = sum(1 for s in states.values() if not s.net and (s.working_buy or s.working_sell))
-    desk = Exposure(position_notional, reserved_notional(), held, reserved)
+    desk = Exposure(position_notional, reserved_notional, held, reserved)
     return Snapshot({DESK: desk}, states)
 
 
 def _working() -> Any:
-    """Σ remaining base quantity of open reservations per venue, symbol and side."""
+    """Σ of open reservations per venue, symbol and side: what remains of them in base and in quote."""
     rows = Reservation.objects.filter(released_at=None, remaining__gt=0)
-    return rows.values("venue", "symbol", "side").annotate(base=Sum("remaining"))
-
-
-def reserved_notional() -> Decimal:
-    total = Reservation.objects.filter(released_at=None).aggregate(s=Sum(F("remaining") * F("price")))["s"]
-    return Decimal(total or 0)
+    return rows.values("venue", "symbol", "side").annotate(
+        base=Sum("remaining"), quote=Sum(F("remaining") * F("price"))
+    )
 
 
 def risk_snapshot(marks: Mapping[Key, Decimal]) -> dict[str, object]:
