@@ -93,6 +93,7 @@ class Story:
         """OKX rejects a leg. The filled leg is reversed, nothing stays naked."""
         self.venues["okx"].control("POST", "faults", effect="reject", kind="place", code="51000", count=1)
         row = self._run(self._ask_to_execute())
+        self.venues["okx"].control("DELETE", "faults")
         expect(row["state"] == "FLAT_AFTER_RESCUE", f"the rescue ended {row['state']}")
         self.say(f"  {' → '.join(t['state'] for t in row['transitions'])}")
         self.say(f"  cost {row['pnl']['net']} USDT")
