@@ -63,9 +63,9 @@ def _content_type(action: Action[Any]) -> ContentType:
 
 
 def _permission(kind: ContentType, name: str, title: str) -> None:
-    held = _find(name) or Permission(codename=name.split(".", 1)[1])
-    held.content_type, held.name = kind, title[:255]
-    held.save()
+    values = {"content_type": kind, "name": title[:255]}
+    if not Permission.objects.filter(pk__in=_ids(name)).update(**values):
+        Permission.objects.create(codename=name.split(".", 1)[1], **values)
 
 
 def _approval_of(name: str) -> str:
@@ -74,5 +74,10 @@ def _approval_of(name: str) -> str:
 
 
 def _find(name: str) -> Permission | None:
+    return Permission.objects.filter(pk__in=_ids(name)).first()
+
+
+def _ids(name: str) -> list[int]:
     app, codename = name.split(".", 1)
-    return Permission.objects.filter(content_type__app_label=app, codename=codename).first()
+    rows = Permission.objects.filter(content_type__app_label=app, codename=codename)
+    return list(rows.values_list("pk", flat=True))
