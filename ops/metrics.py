@@ -22,7 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from ops import audit, config, desk, heartbeat, hooks, overview, status
+from ops import audit, config, desk, heartbeat, hooks, overview, ping, status
 from ops.models import Mode
 
 log = structlog.get_logger()
@@ -39,9 +39,10 @@ def register(name: str, source: Source) -> None:
 class _Everything(Collector):
     def collect(self) -> Iterator[Metric]:
         failed = gauge("scrape_failed", "1 when a source of metrics could not be read", ["source"])
+        database_answers = ping.answers()
         for name, source in _sources.items():
             try:
-                families = list(source())
+                families = list(source()) if database_answers or name == "build" else _unread()
             except Exception as error:
                 log.warning("metrics.source_failed", source=name, error=str(error))
                 failed.add_metric([name], 1)
@@ -49,6 +50,10 @@ class _Everything(Collector):
             failed.add_metric([name], 0)
             yield from families
         yield failed
+
+
+def _unread() -> list[Metric]:
+    raise ConnectionError("the database does not answer")
 
 
 _registry = CollectorRegistry(auto_describe=False)
@@ -111,7 +116,7 @@ def _bucketed(
     """  # noqa: S608 (constants of ours)
     found: dict[str, tuple[list[int], float]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(query, [list(bounds)])
+        cursor.execute(query, [[float(bound) for bound in bounds]])
         for label, bucket, count, total in cursor.fetchall():
             counts, before = found.get(label, ([0] * (len(bounds) + 1), 0.0))
             counts[bucket] += count

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Self
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
-from django.db import Error as DatabaseError
 from django.db.models import Count
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -186,7 +185,7 @@ def overview() -> dict[str, Any]:
         "snapshot_age_sec": round(snapshot.age_sec, 3),
         "overall": overall(snapshot.rows, thresholds()).value,
         "scores": scores(snapshot.rows),
-        **_desk_facts(),
+        **(_desk_facts() if snapshot.database_answers else _NO_DESK_FACTS),
         "risk_snapshot": snapshot.facts.get("risk_snapshot"),
         "alerts": alerts(snapshot),
         "build": hooks.build(),
@@ -194,18 +193,18 @@ def overview() -> dict[str, Any]:
 
 
 def _desk_facts() -> dict[str, Any]:
-    try:
-        row, lead = desk.get_state(), leader()
-        mode = effective_mode(row, leader=lead["leader"])
-        return {
-            "mode": mode,
-            "hold": [cause(each) for each in desk.causes()],
-            "flags": flags(row, mode=mode),
-            "leader": lead,
-            "approvals_pending": approvals_pending(),
-        }
-    except DatabaseError:
-        return dict.fromkeys(("mode", "hold", "flags", "leader", "approvals_pending"))
+    row, lead = desk.get_state(), leader()
+    mode = effective_mode(row, leader=lead["leader"])
+    return {
+        "mode": mode,
+        "hold": [cause(each) for each in desk.causes()],
+        "flags": flags(row, mode=mode),
+        "leader": lead,
+        "approvals_pending": approvals_pending(),
+    }
+
+
+_NO_DESK_FACTS = dict.fromkeys(("mode", "hold", "flags", "leader", "approvals_pending"))
 
 
 def alerts(snapshot: Snapshot) -> list[dict[str, Any]]:
@@ -227,11 +226,10 @@ def readiness() -> dict[str, Any]:
     """`GET /live-readiness` (spec 5), as far as it has sources. HOLD is no reason not to be ready."""
     snapshot = status.snapshot()
     health, journal, settled = _own_health(snapshot), snapshot.ok("audit_chain"), _config_ok(snapshot)
-    try:
+    term, row, hb_age = hooks.Term(leader=False, fence=0, fencing_id=None), None, None
+    if snapshot.database_answers:
         term, row = hooks.fence(), desk.get_state()
         hb_age = heartbeat.last_age_sec(settings.INSTANCE)
-    except DatabaseError:
-        term, row, hb_age = hooks.Term(leader=False, fence=0, fencing_id=None), None, None
     reasons = [
         *([] if term.leader else ["not the leader"]),
         *health,
@@ -273,14 +271,15 @@ def _why(snapshot: Snapshot, name: str) -> str:
 
 
 def healthz() -> dict[str, Any]:
-    """`GET /healthz`. resume_ok: nothing that people could not settle by resuming stands in the way."""
-    ready = readiness()
-    p0 = [row for row in status.snapshot().rows if row.group == "P0" and row.id != "hold"]
+    """`GET /healthz`. resume_ok: nothing stands in the way that people could not settle by resuming."""
+    ready, snapshot = readiness(), status.snapshot()
+    p0 = [row for row in snapshot.rows if row.group == "P0" and row.id != "hold"]
+    settled = all(row.status is Status.OK for row in p0)
     return {
         "ok": ready["health_ok"] and ready["journal_ok"] and ready["config_ok"],
         "leader": ready["leader"],
         "journal_ok": ready["journal_ok"],
-        "resume_ok": all(row.status is Status.OK for row in p0) and _manual_only(),
+        "resume_ok": settled and snapshot.database_answers and _manual_only(),
         "config_ok": ready["config_ok"],
         "build": ready["build"],
     }
@@ -288,7 +287,4 @@ def healthz() -> dict[str, Any]:
 
 def _manual_only() -> bool:
     """A person's own HOLD goes with that person's resume request; the machine's goes with its cause."""
-    try:
-        return all(c.manual or c.state != HoldCause.State.OPEN for c in desk.causes())
-    except DatabaseError:
-        return False
+    return all(c.manual or c.state != HoldCause.State.OPEN for c in desk.causes())

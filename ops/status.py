@@ -38,6 +38,9 @@ class Status(StrEnum):
         return {Status.OK: 1.0, Status.WARN: 0.5}.get(self, 0.0)
 
 
+_ANSWERS = frozenset({Status.OK, Status.WARN})
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a probe saw. `observed_at`: when it was true; None when it was never seen."""
@@ -103,6 +106,11 @@ class Snapshot:
     def find(self, component_id: str) -> Row | None:
         return next((row for row in self.rows if row.id == component_id), None)
 
+    @property
+    def database_answers(self) -> bool:
+        """Where it does not, asking it anything would only hang."""
+        return any(row.id == DATABASE and row.status in _ANSWERS for row in self.rows)
+
     def ok(self, component_id: str) -> bool:
         row = self.find(component_id)
         return row is not None and row.status is Status.OK
@@ -156,7 +164,7 @@ def evaluate_all() -> Snapshot:
     """Every component, the database first: without it, what needs it is not asked again and again."""
     started, taken_at = time.perf_counter(), timezone.now()
     rows = {DATABASE: evaluate(_components[DATABASE])}
-    database_answers = rows[DATABASE].status in {Status.OK, Status.WARN}
+    database_answers = rows[DATABASE].status in _ANSWERS
     for component in _everything(database_answers):
         if component.id == DATABASE:
             continue

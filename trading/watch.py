@@ -7,7 +7,7 @@ venue that hangs must not hang the page that says so.
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,19 +41,34 @@ class Watch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._words: dict[FactKey, Word] = {}
+        self._asked: dict[str, tuple[list[FactKey], Future[None]]] = {}
 
     def look(self, keys: Iterable[FactKey]) -> Words:
-        """The last word on each key; a key of which nothing was ever heard is missing."""
+        """The last word on each key; a key of which nothing was ever heard is missing.
+
+        A question that somebody has waited for in vain is not waited for again: one page looks several times.
+        """
         wanted = list(dict.fromkeys(keys))
-        hub = get_hub()
         by_venue: dict[str, list[FactKey]] = {}
         for key in wanted:
             by_venue.setdefault(key.venue, []).append(key)
-        asked = [hub.submit(self._ask(hub, venue_keys)) for venue_keys in by_venue.values()]
-        known = self._words.keys() >= set(wanted)
-        wait(asked, timeout=PATIENCE_SEC if known else FIRST_PATIENCE_SEC)
+        new = [question for venue, mine in by_venue.items() if (question := self._put(venue, mine))]
+        with self._lock:
+            known = self._words.keys() >= set(wanted)
+        wait(new, timeout=PATIENCE_SEC if known else FIRST_PATIENCE_SEC)
         with self._lock:
             return {key: self._words[key] for key in wanted if key in self._words}
+
+    def _put(self, venue: str, keys: list[FactKey]) -> "Future[None] | None":
+        """None while the venue still owes an answer to the same question."""
+        with self._lock:
+            before = self._asked.get(venue)
+            if before is not None and before[0] == keys and not before[1].done():
+                return None
+            hub = get_hub()
+            question = hub.submit(self._ask(hub, keys))
+            self._asked[venue] = (keys, question)
+            return question
 
     async def _ask(self, hub: VenueHub, keys: list[FactKey]) -> None:
         """Joins a question that is under way; ends with the venue's answer or the client's time-out."""

@@ -3,8 +3,6 @@
 from typing import Any
 
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import connection
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -16,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ops import hooks, metrics, overview, status
+from ops import hooks, metrics, overview, ping, status
 from ops.api.json import dumps
 from ops.api.permissions import LoopbackReadOrAuthenticated, from_loopback
 
@@ -40,18 +38,9 @@ class HealthView(_Open):
 
     @extend_schema(responses={200: ANY, 503: ANY})
     def get(self, request: Request) -> Response:
-        ok = _database_answers()
+        ok = ping.answers()
         body = {"ok": ok, "database": ok, "build": hooks.build(), "env": settings.ENV.exchange_profile}
         return _answer(body, ok=ok)
-
-
-def _database_answers() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return False
-    return True
 
 
 class HealthzView(_Open):
