@@ -35,6 +35,7 @@ ROUTES = {
 # `expires`: a tick that waited longer than its period is worth nothing, the next one does its work.
 BEAT = {
     "sweep": {"task": "trading.sweep", "schedule": 2.0, "options": {"expires": 2.0}},
+    "expire_requests": {"task": "ops.expire_requests", "schedule": 30.0, "options": {"expires": 30.0}},
 }
 
 # Root is dangerous to a worker that accepts pickle; ours accepts JSON only, and containers run as root.

@@ -1,0 +1,10 @@
+"""Celery entry points of the frame: one service call each."""
+
+from celery import shared_task
+
+from ops.actions import approvals
+
+
+@shared_task(name="ops.expire_requests")
+def expire_requests() -> None:
+    approvals.expire()
