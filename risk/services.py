@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Sum
 
 from ops import config
 from risk import exposure
@@ -67,12 +66,12 @@ def snapshot(marks: Mapping[Key, Decimal]) -> Snapshot:
         (abs(s.net) * s.mark_price if s.mark_price else Decimal("Infinity") for s in states.values()), ZERO
     )
     reserved_notional = ZERO
-    for row in _working():
-        reserved_notional += row["quote"]
-        key = (row["venue"], row["symbol"])
+    for venue, symbol, side, remaining, price in _working():
+        reserved_notional += remaining * price
+        key = (venue, symbol)
         before = states.get(key, InstrumentState(mark_price=marks.get(key)))
-        buy = before.working_buy + (row["base"] if row["side"] == "buy" else ZERO)
-        sell = before.working_sell + (row["base"] if row["side"] == "sell" else ZERO)
+        buy = before.working_buy + (remaining if side == "buy" else ZERO)
+        sell = before.working_sell + (remaining if side == "sell" else ZERO)
         states[key] = InstrumentState(before.net, buy, sell, before.mark_price)
     for key, mark in marks.items():
         states.setdefault(key, InstrumentState(mark_price=mark))
@@ -82,11 +81,9 @@ def snapshot(marks: Mapping[Key, Decimal]) -> Snapshot:
 
 
 def _working() -> Any:
-    """Σ of open reservations per venue, symbol and side: what remains of them in base and in quote."""
+    """What remains of the open reservations: two a live execution, so few that the sums are made here."""
     rows = Reservation.objects.filter(released_at=None, remaining__gt=0)
-    return rows.values("venue", "symbol", "side").annotate(
-        base=Sum("remaining"), quote=Sum(F("remaining") * F("price"))
-    )
+    return rows.values_list("venue", "symbol", "side", "remaining", "price")
 
 
 def risk_snapshot(marks: Mapping[Key, Decimal]) -> dict[str, object]:

@@ -12,8 +12,8 @@ from trading.models import Execution, OrderIntent, Position
 
 
 def holdings() -> Iterator[Holding]:
-    for row in Position.objects.exclude(net=0):
-        yield Holding(row.venue, row.symbol, row.net)
+    for row in Position.objects.exclude(net=0).values_list("venue", "symbol", "net"):
+        yield Holding(*row)
 
 
 def _look() -> list[dict[str, Any]]:
