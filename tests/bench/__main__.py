@@ -1,4 +1,4 @@
-"""Start a whole desk and one more daphne with the references in it, load both kinds in turns, print the table.
+"""Start a whole desk and one more daphne with the references in it, load both in turns, print the table.
 
 python -m tests.bench [--rounds N] [--requests N] [--markdown FILE]
 """
@@ -115,7 +115,7 @@ def _login(desk: Desk, base_url: str) -> str:
     body = json.dumps({"username": "alice", "password": desk.people()["alice"]["password"]}).encode()
     request = urllib.request.Request(f"{base_url}/api/auth/login", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as answer:
-        cookies = [value.partition(";")[0] for value in answer.headers.get_all("Set-Cookie", [])]
+        cookies: list[str] = [value.partition(";")[0] for value in answer.headers.get_all("Set-Cookie", [])]
     return next(cookie for cookie in cookies if cookie.startswith("sessionid"))
 
 

@@ -1,4 +1,4 @@
-"""The desk's ASGI application, with a raw echo before Django and, when asked, the parts of a request after it."""
+"""The desk's ASGI application, with a raw echo before Django and, when asked, the parts of a request."""
 
 import os
 from typing import Any

@@ -85,6 +85,8 @@ def install() -> None:
     _timed(SQLCompiler, "execute_sql", "database", query=True)
     _timed(QuerySet, "_fetch_all", "database")
     _timed(VenueHub, "call", "venues")
+    _timed(preview, "_desk_state", "database")
+    _timed(answers, "risk_snapshot", "database")
     _timed(preview, "_plan", "pricing")
     _timed(preview, "judge", "pricing")
     _timed(answers, "_plan_json", "serialisation")

@@ -14,7 +14,7 @@ PARTS = "preview, watched"
 AIM_MS = 4.0  # issue: preview <= empty view + 4 ms at concurrency 1
 PART_NAMES = {
     "auth": "login: session and user, queries included",
-    "database": "database: the other queries, pool checkout",
+    "database": "database: desk state, causes, lease, positions, reservations",
     "venues": "venue data: the hub",
     "pricing": "pricing and checks: domain",
     "serialisation": "serialisation: digest, plan id, JSON",
