@@ -6,5 +6,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("ops.urls")),
     path("", include("trading.urls")),
 ]
+handler400 = "ops.api.problems.bad_request"
 handler404 = "ops.api.problems.not_found"
 handler500 = "ops.api.problems.server_error"

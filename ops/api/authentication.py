@@ -61,9 +61,9 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
     name = "session"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        from django.conf import settings
-
-        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+        # Not the setting: the committed schema must not depend on the PORT of who wrote it.
+        other = "sessionid_<PORT> where PORT is not 8000"
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": other}
 
 
 def issue_token(user: User, *, expiry: timedelta) -> str:

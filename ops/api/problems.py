@@ -133,6 +133,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return page_not_found(request, exception)
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What Django itself finds suspicious before a view is asked: a foreign Host, an endless form."""
+    if _is_api(request):
+        return problem(400, "request.suspicious", str(exception) or "the request cannot be read")
+    from django.views.defaults import bad_request as page
+
+    return page(request, exception)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     if _is_api(request):
         return problem(500, "internal", "an error of ours; quote the request id")

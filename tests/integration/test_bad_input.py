@@ -187,6 +187,19 @@ def test_another_media_type(people: People, kind: str) -> None:
     refused.is_(415, "media.unsupported", "Accepted: application/json").unaudited()
 
 
+def test_an_endless_form(people: People) -> None:
+    """Django looks into forms for a CSRF token, before we refuse the media type."""
+    alice = Caller(people["alice"].user, csrf=True)
+    kind = "application/x-www-form-urlencoded"
+    refused = Refused(alice, "POST", HOLD, b"reason=" + b"x" * 3_000_000, content_type=kind)
+    assert refused.reply.status in {400, 403, 413, 415}
+
+
+def test_a_host_that_is_not_ours(people: People) -> None:
+    refused = Refused(people["nobody"], "GET", "/api/ui/orders", Host="bank.example")
+    refused.is_(400, "request.suspicious", "bank.example")
+
+
 def test_an_answer_that_we_cannot_give(people: People) -> None:
     Refused(people["alice"], "GET", "/api/ui/orders", Accept="text/html").is_(
         406, "media.not_acceptable", "Accepted: application/json"
