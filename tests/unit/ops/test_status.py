@@ -92,12 +92,24 @@ def test_a_provider_that_fails_is_one_unknown_component() -> None:
     assert "no configuration" in found.summary
 
 
+class Asked(list[str]):
+    """Remembers who was asked."""
+
+    def reading(self, name: str) -> Reading:
+        self.append(name)
+        return Reading(Status.OK, "")
+
+    def components(self, name: str) -> list[Component]:
+        self.append(name)
+        return []
+
+
 @pytest.mark.usefixtures("registry")
 def test_without_a_database_nobody_asks_it_again() -> None:
-    asked = []
+    asked = Asked()
     status.register(component("database", ConnectionError("refused")))
-    status.register(Component("rows", "", "P0", lambda: asked.append("rows") or Reading(Status.OK, "")))
-    status.register_provider("more", lambda: asked.append("more") or [], group="P0")
+    status.register(Component("rows", "", "P0", lambda: asked.reading("rows")))
+    status.register_provider("more", lambda: asked.components("more"), group="P0")
     status.register(component("disk", Reading(Status.OK, ""), needs_database=False))
     hooks.provide_fact("count", lambda: asked.append("fact"))
     found = status.snapshot()
@@ -113,8 +125,8 @@ def test_without_a_database_nobody_asks_it_again() -> None:
 
 @pytest.mark.usefixtures("registry")
 def test_many_ask_and_one_evaluates() -> None:
-    together, asked = threading.Barrier(8), []
-    status.register(Component("slow", "", "P1", lambda: asked.append(1) or Reading(Status.OK, "")))
+    together, asked = threading.Barrier(8), Asked()
+    status.register(Component("slow", "", "P1", lambda: asked.reading("slow")))
 
     def ask(_: int) -> status.Snapshot:
         together.wait()
