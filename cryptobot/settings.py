@@ -22,7 +22,7 @@ INSTALLED_APPS = [
     "risk.apps.RiskConfig",
     "leadership.apps.LeadershipConfig",
     "ops.apps.OpsConfig",
-    "django.contrib.admin",
+    "ops.apps.DeskAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

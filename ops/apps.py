@@ -1,7 +1,12 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 from django.db.models.signals import post_migrate
+
+
+class DeskAdminConfig(AdminConfig):
+    default_site = "ops.admin_site.DeskAdminSite"
 
 
 class OpsConfig(AppConfig):

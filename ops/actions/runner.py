@@ -8,6 +8,7 @@ locks an execution therefore says `locks_desk = False`.)
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from django.db.models import Model
 
 from ops import access, audit, desk
 from ops.actions import approvals, registry
-from ops.actions.base import Action, Actor, Context, Outcome, Refusal, Source, Status
+from ops.actions.base import Action, Actor, Context, Danger, Outcome, Refusal, Source, Status
 from ops.actions.inputs import is_text, parse
 from ops.canonical import plain
 
@@ -41,6 +42,17 @@ def submit(name: str, *, actor: Actor, data: Any, reason: str = "", source: Sour
 
 
 def _submit(action: Action[Any], actor: Actor, data: Any, reason: str, source: Source) -> Outcome:
+    ctx = _prepared(action, actor, data, reason, source)
+    try:
+        with transaction.atomic(durable=True):
+            if action.locks_desk:
+                desk.lock()
+            return _decide(action, ctx)
+    except IntegrityError as collision:
+        raise as_refusal(collision) from collision
+
+
+def _prepared(action: Action[Any], actor: Actor, data: Any, reason: str, source: Source) -> Context[Any]:
     if not access.may_somewhere(actor.user, action.permission):
         raise _denied(actor, action.permission)
     require_words(reason=reason)
@@ -50,13 +62,36 @@ def _submit(action: Action[Any], actor: Actor, data: Any, reason: str, source: S
         raise Refusal("reason.required", f"{action.name} needs a reason", status=422)
     ctx = Context(actor, parsed, reason, source)
     ctx.evidence = action.prepare(ctx)
-    try:
-        with transaction.atomic(durable=True):
-            if action.locks_desk:
-                desk.lock()
-            return _decide(action, ctx)
-    except IntegrityError as collision:
-        raise as_refusal(collision) from collision
+    return ctx
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What `submit` would do now. input: normalised, as JSON data: submitting it does exactly this.
+
+    early: an outcome that would end the run (a dry run). approvals: how many other people must agree."""
+
+    input: dict[str, Any]
+    danger: Danger
+    diff: list[dict[str, Any]]
+    approvals: int
+    early: Outcome | None
+
+
+def rehearse(name: str, *, actor: Actor, data: Any, reason: str = "", source: Source) -> Rehearsal:
+    """For a confirmation page: everything up to the effect, on rows only read. Nothing is audited, since
+    nothing was tried.
+
+    Raises:
+        Refusal: the one that `submit` would raise.
+    """
+    action = registry.get(name)
+    ctx = _prepared(action, actor, data, reason, source)
+    early = action.check(ctx)
+    if early is not None:
+        return Rehearsal(plain(ctx.input), action.risk(ctx.input), [], 0, early)
+    needed = action.approvals_needed(ctx, approvals.quorum())
+    return Rehearsal(plain(ctx.input), action.risk(ctx.input), plain(action.diff(ctx)), needed, None)
 
 
 def _decide(action: Action[Any], ctx: Context[Any]) -> Outcome:

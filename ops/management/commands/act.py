@@ -4,9 +4,8 @@ from typing import Any
 
 from django.contrib.auth import authenticate
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 
-from ops import audit, context
+from ops import context, logins
 from ops.actions import registry, runner
 from ops.actions.base import Action, Actor, Credential, Refusal, Source
 from ops.actions.texts import as_data
@@ -72,13 +71,6 @@ def _person(name: str, password: str) -> User:
     """Wrong name and wrong password look the same, and both are on record."""
     user = authenticate(username=name, password=password)
     if not isinstance(user, User):
-        with transaction.atomic(durable=True):
-            audit.append(
-                action="auth.login",
-                target=name,
-                verdict="refused",
-                source=Source.CLI.value,
-                code="auth.failed",
-            )
+        logins.record(name, user=None, source=Source.CLI)
         raise Refusal("auth.failed", "wrong name or password", status=401)
     return user

@@ -1,0 +1,129 @@
+"""The frame's rows, read-only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.http import HttpRequest
+from django.utils import timezone
+
+from ops import models, selectors
+from ops.actions import approvals
+from ops.admin_base import Journal, ReadOnly, as_text
+from ops.models import User
+
+
+@admin.register(models.ApprovalRequest)
+class ApprovalRequestAdmin(ReadOnly):
+    list_display = (
+        "created_at",
+        "action",
+        "target",
+        "requested_by",
+        "state",
+        "execution_state",
+        "expires_at",
+    )
+    list_filter = ("state", "execution_state", "action")
+    list_select_related = ("requested_by",)
+    search_fields = ("action", "target", "reason", "requested_by__username", "digest")
+    date_hierarchy = "created_at"
+    change_form_template = "admin/approval.html"
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        row = self.get_object(request, object_id) if object_id else None
+        context: dict[str, Any] = dict(extra_context or {})
+        if row is not None:
+            assert isinstance(request.user, User)
+            context |= {
+                "approval": approvals.as_dict(row),
+                "possible": selectors.possible(row, request.user),
+                "late": row.open and row.expires_at <= timezone.now(),
+                "votes": row.votes.select_related("approver"),
+                "before_json": as_text(row.before),
+                "result_json": as_text(row.result),
+            }
+        return super().changeform_view(request, object_id, form_url, context)
+
+
+@admin.register(models.Vote)
+class VoteAdmin(Journal):
+    list_display = ("at", "request", "approver", "verdict", "comment")
+    list_filter = ("verdict",)
+    list_select_related = ("request__requested_by", "approver")
+    search_fields = ("approver__username", "comment", "digest")
+    date_hierarchy = "at"
+
+
+@admin.register(models.DeskState)
+class DeskStateAdmin(ReadOnly):
+    list_display = ("mode", "safe_mode", "post_only", "reduce_only", "version", "changed_at")
+
+    def offers(self, obj: models.DeskState, user: User) -> list[tuple[str, dict[str, Any]]]:
+        turn = ("ops.safe_mode", {"enabled": str(not obj.safe_mode).lower()})
+        return [("ops.hold", {}) if obj.mode == models.Mode.RUN else ("ops.resume", {}), turn]
+
+
+@admin.register(models.HoldCause)
+class HoldCauseAdmin(ReadOnly):
+    list_display = ("opened_at", "source", "reason", "scope_type", "scope_key", "state", "raised_by")
+    list_filter = ("state", "scope_type", "source")
+    list_select_related = ("raised_by",)
+    search_fields = ("source", "reason", "raised_by__username")
+    date_hierarchy = "opened_at"
+
+
+@admin.register(models.AuditEntry)
+class AuditEntryAdmin(Journal):
+    list_display = ("seq", "at", "actor_name", "source", "action", "target", "verdict", "code", "reason")
+    list_filter = ("verdict", "source", "action")
+    search_fields = ("actor_name", "action", "target", "reason", "code", "request_id", "correlation_id")
+    date_hierarchy = "at"
+
+
+@admin.register(models.ConfigVersion)
+class ConfigVersionAdmin(ReadOnly):
+    list_display = ("version", "active", "profile", "author", "created_at", "digest")
+    list_select_related = ("author",)
+    search_fields = ("digest", "yaml")
+
+
+@admin.register(models.ProcessHeartbeat)
+class ProcessHeartbeatAdmin(ReadOnly):
+    list_display = ("role", "instance", "pid", "build", "at")
+    list_filter = ("role", "instance")
+
+
+@admin.register(User)
+class UserAdmin(ReadOnly):
+    """Without the password's hash; roles change by actions that are still to come."""
+
+    list_display = ("username", "is_active", "is_staff", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_superuser", "groups")
+    search_fields = ("username", "first_name", "last_name", "email")
+    fields = (
+        "username",
+        "first_name",
+        "last_name",
+        "email",
+        "is_active",
+        "is_staff",
+        "is_superuser",
+        "groups",
+        "user_permissions",
+        "last_login",
+        "date_joined",
+    )
+
+
+@admin.register(Group)
+class GroupAdmin(ReadOnly):
+    list_display = ("name",)
+    search_fields = ("name",)
+    fields = ("name", "permissions")

@@ -1,0 +1,78 @@
+"""The admin of a desk: its state on every page, queues on the first, actions as forms."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext_lazy as _
+
+from ops import desk, logins, selectors
+from ops.actions.base import Source
+from ops.admin_base import ReadOnly
+from ops.models import User
+
+REQUEST = "ops/approvalrequest"
+
+
+class DeskAdminSite(admin.AdminSite):
+    site_header = "cryptobot"
+    site_title = "cryptobot"
+    index_title = _("Desk")
+    site_url = None
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Only windows: other people's apps register editable pages, and nothing here is edited past an
+        action."""
+        if admin_class is not None and issubclass(admin_class, ReadOnly):
+            super().register(model_or_iterable, admin_class, **options)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        from ops import admin_views
+
+        def page(view: Any) -> Any:
+            return self.admin_view(view)
+
+        own = [path("act/<str:name>/", page(admin_views.act), name="act")]
+        own += [
+            path(f"{REQUEST}/<uuid:request_id>/{verb}/", page(admin_views.decide), {"verb": verb}, name=verb)
+            for verb in ("approve", "reject", "apply", "cancel")
+        ]
+        return [*own, *super().get_urls()]
+
+    def each_context(self, request: Any) -> dict[str, Any]:
+        context = super().each_context(request)
+        return {**context, "desk": SimpleLazyObject(banner), "now": timezone.now()}
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        assert isinstance(request.user, User)
+        queues = {
+            "waiting": selectors.waiting_for(request.user),
+            "asked": selectors.asked_by(request.user),
+            "doable": selectors.doable(request.user),
+        }
+        return super().index(request, {**queues, **(extra_context or {})})
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response = super().login(request, extra_context)
+        if request.method == "POST":
+            came_in = response.status_code == 302
+            user = request.user if came_in and not isinstance(request.user, AnonymousUser) else None
+            logins.record(request.POST.get("username", ""), user=user, source=Source.ADMIN)
+        return response
+
+
+def banner() -> dict[str, Any]:
+    """What the desk may do now and why not more."""
+    from django.conf import settings
+
+    return {
+        "profile": settings.ENV.exchange_profile,
+        "state": desk.get_state(),
+        "causes": list(desk.causes()),
+        "dry_run": settings.ENV.dry_run,
+    }

@@ -1,0 +1,63 @@
+"""What faces show to a person: reads only. They only say what is worth offering; the runner judges."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from ops import access
+from ops.actions import registry
+from ops.actions.base import Action, Refusal
+from ops.actions.inputs import parse
+from ops.models import ApprovalRequest, User, Vote
+
+State = ApprovalRequest.State
+
+
+def doable(user: User) -> list[Action[Any]]:
+    """Actions that `user` may ask for, on something at least."""
+    return [action for action in registry.all_actions() if access.may_somewhere(user, action.permission)]
+
+
+def open_requests() -> "QuerySet[ApprovalRequest]":
+    return (
+        ApprovalRequest.objects.filter(
+            state__in=ApprovalRequest.OPEN,
+            execution_state=ApprovalRequest.ExecutionState.NOT_RUN,
+            expires_at__gt=Now(),
+        )
+        .select_related("requested_by")
+        .prefetch_related("votes__approver")
+    )
+
+
+def asked_by(user: User) -> list[ApprovalRequest]:
+    return list(open_requests().filter(requested_by=user))
+
+
+def waiting_for(user: User) -> list[ApprovalRequest]:
+    """Pending requests of others on which `user` may vote and has not."""
+    return [r for r in open_requests().exclude(requested_by=user) if "approve" in possible(r, user)]
+
+
+def possible(request: ApprovalRequest, user: User) -> set[str]:
+    """Which of approve, reject, apply, cancel to offer to `user`."""
+    if not open_requests().filter(pk=request.pk).exists():
+        return set()
+    own = request.requested_by_id == user.pk
+    voted = {vote.approver_id: vote.verdict for vote in request.votes.all()}
+    offered = {"cancel"} if own else set()
+    if request.state == State.APPROVED and (own or voted.get(user.pk) == Vote.Verdict.APPROVE):
+        offered.add("apply")
+    if request.state == State.PENDING and not own and user.pk not in voted and _may_approve(request, user):
+        offered |= {"approve", "reject"}
+    return offered
+
+
+def _may_approve(request: ApprovalRequest, user: User) -> bool:
+    try:
+        action = registry.get(request.action)
+        objects = action.objects(parse(action.Input, request.payload))
+    except Refusal:  # an action of an older build: nobody can run it
+        return False
+    return access.may(user, action.approve_permission, objects)

@@ -1,0 +1,57 @@
+"""How values are written on a page: a word and a shape, never a colour alone."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+register = template.Library()
+
+#: ■ stopped or refused, ▲ look here, ● going or done, ○ over or not yet. By the word that is shown.
+_SHAPES = {
+    "HOLD": ("■", "stop"),
+    "RUN": ("●", "go"),
+    "pending": ("▲", "wait"),
+    "approved": ("●", "go"),
+    "rejected": ("■", "stop"),
+    "cancelled": ("○", "over"),
+    "expired": ("○", "over"),
+    "voided": ("○", "over"),
+    "not_run": ("○", "over"),
+    "executed": ("●", "go"),
+    "refused": ("■", "stop"),
+    "approve": ("●", "go"),
+    "reject": ("■", "stop"),
+    "open": ("■", "stop"),
+    "resolved": ("▲", "wait"),
+    "closed": ("○", "over"),
+    "increases": ("▲", "wait"),
+    "neutral": ("○", "over"),
+    "reduces": ("■", "reduce"),
+}
+
+
+@register.inclusion_tag("admin/badge.html")
+def badge(word: str, text: str = "") -> dict[str, str]:
+    shape, kind = _SHAPES.get(str(word), ("○", "over"))
+    return {"shape": shape, "kind": kind, "text": text or str(word)}
+
+
+@register.filter
+def left(until: datetime) -> str:
+    """Time left, as of the moment the page was made: `12 min 30 s`."""
+    seconds = int((until - timezone.now()).total_seconds())
+    if seconds <= 0:
+        return _("time is over")
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
+@register.filter
+def said(value: Any) -> str:
+    """A value of a diff or an input, as JSON has it: nothing, true and false are words."""
+    if value is None or value == "":
+        return "—"
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)

@@ -1,0 +1,108 @@
+"""Orders and executions, read-only; what can be done to an execution is offered on its page."""
+
+from typing import Any
+
+from django.contrib import admin
+
+from ops import access
+from ops.admin_base import Journal, ReadOnly
+from ops.models import User
+from trading import models
+from trading.domain.execution_state import FINAL
+
+
+@admin.register(models.Venue)
+class VenueAdmin(ReadOnly):
+    list_display = ("name", "enabled")
+
+
+@admin.register(models.Preflight)
+class PreflightAdmin(ReadOnly):
+    list_display = ("at", "id", "requested_by", "viable", "executable")
+    list_filter = ("viable", "executable")
+    list_select_related = ("requested_by",)
+    search_fields = ("id", "requested_by__username")
+    date_hierarchy = "at"
+
+
+@admin.register(models.Execution)
+class ExecutionAdmin(ReadOnly):
+    list_display = ("created_at", "symbol", "state", "dry_run", "policy", "requested_by", "id")
+    list_filter = ("state", "dry_run", "symbol")
+    list_select_related = ("requested_by",)
+    search_fields = ("id", "plan_id", "plan_digest", "reason", "requested_by__username")
+    date_hierarchy = "created_at"
+
+    def offers(self, obj: models.Execution, user: User) -> list[tuple[str, dict[str, Any]]]:
+        if obj.dry_run or obj.state in FINAL or not access.may_somewhere(user, "trading.close"):
+            return []
+        return [("trading.close", {"execution_id": str(obj.pk)})]
+
+
+@admin.register(models.ExecutionTransition)
+class ExecutionTransitionAdmin(Journal):
+    list_display = ("at", "execution", "before", "after", "detail")
+    list_filter = ("after",)
+    list_select_related = ("execution",)
+    search_fields = ("execution__id", "detail")
+    date_hierarchy = "at"
+
+
+@admin.register(models.Leg)
+class LegAdmin(Journal):
+    list_display = ("execution", "index", "side", "target", "symbol", "venue", "plan_price")
+    list_filter = ("venue", "symbol", "side")
+    list_select_related = ("execution",)
+    search_fields = ("execution__id",)
+
+
+@admin.register(models.OrderIntent)
+class OrderIntentAdmin(Journal):
+    list_display = (
+        "written_at",
+        "client_order_id",
+        "state",
+        "side",
+        "qty",
+        "filled",
+        "price",
+        "symbol",
+        "venue",
+        "purpose",
+    )
+    list_filter = ("state", "venue", "symbol", "purpose")
+    search_fields = ("client_order_id", "venue_order_id", "leg__execution__id", "refusal")
+    date_hierarchy = "written_at"
+
+
+@admin.register(models.Attempt)
+class AttemptAdmin(Journal):
+    list_display = ("at", "order", "kind", "outcome", "code", "took_ms")
+    list_filter = ("kind", "outcome")
+    list_select_related = ("order",)
+    search_fields = ("order__client_order_id", "code", "detail")
+    date_hierarchy = "at"
+
+
+@admin.register(models.Fill)
+class FillAdmin(Journal):
+    list_display = ("at", "order", "side", "qty", "price", "fee", "fee_currency", "maker", "symbol", "venue")
+    list_filter = ("venue", "symbol", "side", "maker")
+    list_select_related = ("order",)
+    search_fields = ("trade_id", "order__client_order_id", "order__venue_order_id")
+    date_hierarchy = "at"
+
+
+@admin.register(models.Position)
+class PositionAdmin(ReadOnly):
+    list_display = ("venue", "symbol", "net", "cost", "realised", "fees", "updated_at")
+    list_filter = ("venue", "symbol")
+
+
+@admin.register(models.FlattenJob)
+class FlattenJobAdmin(ReadOnly):
+    list_display = ("created_at", "state", "venue", "symbol", "requested_by", "finished_at", "id")
+    list_filter = ("state",)
+    list_select_related = ("requested_by",)
+    search_fields = ("id", "reason", "requested_by__username")
+    date_hierarchy = "created_at"
