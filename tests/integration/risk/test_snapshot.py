@@ -1,6 +1,6 @@
 """The sums that the gate decides on, from rows."""
 
-from decimal import Decimal as D
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -18,11 +18,11 @@ BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 @pytest.fixture(autouse=True)
 def held(monkeypatch: pytest.MonkeyPatch) -> None:
     """One position: 0.5 ETH short on okx."""
-    monkeypatch.setattr(exposure, "_sources", [lambda: [Holding("okx", ETH, D("-0.5"))]])
+    monkeypatch.setattr(exposure, "_sources", [lambda: [Holding("okx", ETH, Decimal("-0.5"))]])
 
 
 def leg(number: int, venue: str, side: str, qty: str, price: str) -> LegReservation:
-    return LegReservation(number, venue, BTC, side, D(qty), D(price))
+    return LegReservation(number, venue, BTC, side, Decimal(qty), Decimal(price))
 
 
 def test_open_reservations_and_positions_are_summed() -> None:
@@ -32,18 +32,20 @@ def test_open_reservations_and_positions_are_summed() -> None:
     )
     reservations.reserve(second, [leg(0, "okx", "buy", "0.2", "99")])
     reservations.reserve(gone, [leg(0, "okx", "buy", "7", "100")])
-    reservations.consume(first, 0, D("0.1"))  # filled: it is in the position now
+    reservations.consume(first, 0, Decimal("0.1"))  # filled: it is in the position now
     reservations.release(gone)
 
-    found = snapshot({("okx", ETH): D(2000), ("okx", BTC): D(100)})
+    found = snapshot({("okx", ETH): Decimal(2000), ("okx", BTC): Decimal(100)})
 
     desk = found.exposures[DESK]
-    assert desk.reserved_notional == D("0.2") * 100 + D("0.3") * 101 + D("0.2") * 99
-    assert (desk.position_notional, desk.open_positions, desk.reserved_positions) == (1000, 1, 2)
+    assert desk.reserved_notional == Decimal("0.2") * 100 + Decimal("0.3") * 101 + Decimal("0.2") * 99
+    assert desk.position_notional == 1000
+    assert (desk.open_positions, desk.reserved_positions) == (1, 2)
     working = found.instruments["okx", BTC]
-    assert (working.working_buy, working.working_sell, working.net) == (D("0.4"), 0, 0)
-    assert found.instruments["binanceusdm", BTC].working_sell == D("0.3")
+    assert working.working_buy == Decimal("0.4")
+    assert working.working_sell == working.net == 0
+    assert found.instruments["binanceusdm", BTC].working_sell == Decimal("0.3")
 
 
 def test_a_position_without_a_mark_is_worth_any_amount() -> None:
-    assert snapshot({}).exposures[DESK].position_notional == D("Infinity")
+    assert snapshot({}).exposures[DESK].position_notional == Decimal("Infinity")
