@@ -64,7 +64,10 @@ def web(desk: Desk) -> Iterator[str]:
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        eventually(lambda: _answers(f"{url}/api/health"), "the bench's web process does not answer", 60)
+        answers_or_ended = lambda: process.poll() is not None or _answers(f"{url}/api/health")  # noqa: E731
+        eventually(answers_or_ended, "the bench's web process does not answer", 60)
+        if process.poll() is not None:
+            raise SystemExit(f"the bench's web process ended with {process.returncode}")
         yield url
     finally:
         process.terminate()
