@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import structlog
 from django.conf import settings
+from django.db import connection, transaction
+from django.db.transaction import TransactionManagementError
 
 from ops import config
 from risk import exposure
@@ -29,6 +32,8 @@ from risk.domain.gate import (
 )
 from risk.models import GateLock, Reservation
 
+log = structlog.get_logger()
+
 
 def governor() -> RiskGovernor:
     """The caps in force: the lower of the config's and the environment's, which may lower but never raise."""
@@ -44,10 +49,21 @@ def governor() -> RiskGovernor:
 
 def risk_gate(intent: OrderIntent, *, marks: Mapping[Key, Decimal]) -> Decision:
     """May this intent go out? Holds the gate's lock until the caller's transaction ends, so that the headroom
-    it saw is still there when the caller reserves it.
+    it saw is still there when the caller reserves it. A gate that cannot decide says no (`risk.error`).
 
     marks: fresh mark prices in USDT; a held instrument without one denies whatever opens.
     """
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("the gate decides inside the transaction that reserves")
+    try:
+        with transaction.atomic():  # a savepoint: the caller can still write the refusal down
+            return _decide(intent, marks)
+    except Exception as failure:
+        log.exception("risk.gate_failed")
+        return Decision(allowed=False, reason="risk.error", detail={"error": type(failure).__name__})
+
+
+def _decide(intent: OrderIntent, marks: Mapping[Key, Decimal]) -> Decision:
     rules = governor()
     if not rules.enabled:
         return decide(Snapshot({}, {}), intent, rules)
@@ -56,7 +72,12 @@ def risk_gate(intent: OrderIntent, *, marks: Mapping[Key, Decimal]) -> Decision:
 
 
 def snapshot(marks: Mapping[Key, Decimal]) -> Snapshot:
-    """Sums of now. A held instrument without a mark makes the notional infinite: then nothing opens."""
+    """Sums of now. A held instrument without a mark makes the notional infinite: then nothing opens.
+
+    Reservations are read before positions: a fill that moves from one to the other meanwhile (it takes no
+    gate lock) is then seen twice, never not at all.
+    """
+    working = list(_working())
     states = {
         (h.venue, h.symbol): InstrumentState(net=h.net, mark_price=marks.get((h.venue, h.symbol)))
         for h in exposure.holdings()
@@ -66,7 +87,7 @@ def snapshot(marks: Mapping[Key, Decimal]) -> Snapshot:
         (abs(s.net) * s.mark_price if s.mark_price else Decimal("Infinity") for s in states.values()), ZERO
     )
     reserved_notional = ZERO
-    for venue, symbol, side, remaining, price in _working():
+    for venue, symbol, side, remaining, price in working:
         reserved_notional += remaining * price
         key = (venue, symbol)
         before = states.get(key, InstrumentState(mark_price=marks.get(key)))
