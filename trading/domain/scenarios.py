@@ -42,7 +42,8 @@ class RescueScenario:
 
     Costs in quote currency against the plan. proceed: the missing leg filled at its limit price. reverse:
     round trip of the filled leg on the books of now, depth and taker fees included; None where it is no
-    option (a close goes on closing). cost_*: of the choice; of the dearer one while nobody can choose yet.
+    option (a close goes on closing). choice: what the state machine will do; an opening is always reversed,
+    and proceed_cost says what completing it would have cost. cost_*: of the choice.
     """
 
     failure: Failure
@@ -148,9 +149,7 @@ def _scenario(
     notional: Decimal,
 ) -> RescueScenario:
     proceed = _proceed_cost(failed, naked)
-    choice = Rescue.PROCEED if reverse is None or proceed <= reverse else Rescue.REVERSE
-    options = (proceed,) if reverse is None else (proceed, reverse)
-    cost = max(options) if failure is Failure.AMBIGUOUS else min(options)
+    choice, cost = (Rescue.PROCEED, proceed) if reverse is None else (Rescue.REVERSE, reverse)
     return RescueScenario(
         failure=failure,
         venue=failed.venue,

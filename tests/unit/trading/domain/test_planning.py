@@ -219,25 +219,28 @@ def test_every_way_to_fail_has_its_rescue() -> None:
     assert cases == [*expected, (Failure.BOTH_FAILED, None)]
 
 
-def test_rescue_takes_the_cheaper_way_and_counts_it() -> None:
-    """okx refuses: 3 coins 0.3 dearer cost 0.9 (30 bps of 300); selling back what bybit bought costs more."""
+def test_rescue_of_an_opening_reverses_and_counts_both_ways() -> None:
+    """okx refuses: completing there would cost 3 x 0.3; what is done is to sell back what bybit bought."""
     refused = plan().rescue[0]
     assert refused.proceed_cost == D("0.9")
     # bought back on bybit: 101.1 + 2 x 101.2, sold: 101 + 2 x 100.9, 5 bps on both
     assert refused.reverse_cost == D("0.7") + D("0.0005") * D("606.3")
-    assert (refused.choice, refused.cost_quote, refused.cost_bps) == (Rescue.PROCEED, D("0.9"), D("30"))
+    assert (refused.choice, refused.cost_quote, refused.cost_bps) == (
+        Rescue.REVERSE,
+        D("1.00315"),
+        D("33.44"),
+    )
 
 
-def test_rescue_reverses_where_completing_is_dearer() -> None:
+def test_rescue_says_how_it_reverses() -> None:
     refused = plan(max_slippage_bps=D("60")).rescue[0]
     assert (refused.choice, refused.cost_quote) == (Rescue.REVERSE, refused.reverse_cost)
     assert "reduce-only" in refused.does
 
 
-def test_an_ambiguous_leg_is_costed_at_the_dearer_end_and_never_sent_again() -> None:
+def test_an_ambiguous_leg_is_costed_and_never_sent_again() -> None:
     unknown = plan().rescue[2]
-    assert unknown.reverse_cost is not None
-    assert unknown.cost_quote == max(unknown.proceed_cost, unknown.reverse_cost)
+    assert unknown.cost_quote == unknown.reverse_cost
     assert "never send again" in unknown.does
 
 
