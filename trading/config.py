@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trading.domain.execution_state import Policy, Timing
 from trading.venues.interface import CLIENT_TIMEOUT_MS
 
+#: From the claim of an order to its last byte but one: what is later than this is not sent at all.
+SEND_WITHIN = timedelta(seconds=1)
+
 Bps = Annotated[Decimal, Field(ge=0, le=10_000)]
 Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
 VenueName = Literal["binanceusdm", "okx"]
@@ -82,8 +85,9 @@ class ExecutionConfig(Section):
 
         return Timing(
             quote_ttl=ms(self.quote_ttl_ms),
-            # The clients give up after CLIENT_TIMEOUT_MS; a second more and nobody can be sending any longer.
-            send_timeout=ms(CLIENT_TIMEOUT_MS + 1_000),
+            # An order leaves within SEND_WITHIN of its claim or never, and the clients give up after
+            # CLIENT_TIMEOUT_MS: later than both nobody can be sending any longer.
+            send_timeout=ms(CLIENT_TIMEOUT_MS) + SEND_WITHIN,
             refresh=ms(self.refresh_ms),
             unknown_refresh=ms(self.unknown_refresh_ms),
             resting_ttl=ms(self.resting_ttl_ms),

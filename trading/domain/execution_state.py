@@ -221,7 +221,7 @@ def decide(snap: Snapshot, *, timing: Timing, now: datetime) -> Decision:
     """The one next thing to do. Called again after each; ends in `Wait` or `Rest`. `now` is aware UTC."""
     if snap.state in FINAL or (snap.state in RESTING and not snap.closing):
         return Rest()
-    return _unsent(snap, timing, now) or _in_flight(snap, timing, now) or _settled(snap, timing)
+    return _unsent(snap, timing, now) or _in_flight(snap, timing, now) or _settled(snap, timing, now)
 
 
 def _unsent(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None:
@@ -229,9 +229,9 @@ def _unsent(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None:
     waiting = [o for o in snap.orders if o.state is OrderState.INTENT_WRITTEN]
     if not waiting:
         return None
-    stale = tuple(o.id for o in waiting if now - o.written_at > timing.quote_ttl)
-    if stale:
-        return Discard(stale, "older than the quote it was priced on")
+    # All or none: of two legs written a millisecond apart, one must not go out alone.
+    if any(now - o.written_at > timing.quote_ttl for o in waiting):
+        return Discard(tuple(o.id for o in waiting), "older than the quote it was priced on")
     # Under HOLD an execution with nothing sent is aborted clean; one with fills is brought to balance. A
     # hedge (hard_leg_first's second leg) lowers the naked quantity, so it passes.
     if snap.opening_blocked and not any(o.sent_at for o in snap.orders):
@@ -250,8 +250,11 @@ def _in_flight(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None
     if lost:
         return Doubt(lost)
     doubtful = [o for o in flying if o.state is OrderState.UNKNOWN]
-    if any(_age(o, now) > timing.unknown_max for o in doubtful) and snap.state is not E.QUARANTINED:
-        return Move(E.QUARANTINED, f"an order is unknown for over {timing.unknown_max.total_seconds():.0f} s")
+    if any(_given_up(o, timing, now) for o in flying) and snap.state is not E.QUARANTINED:
+        return Move(
+            E.QUARANTINED,
+            f"what became of an order is unknown for over {timing.unknown_max.total_seconds():.0f} s",
+        )
     if doubtful and snap.state not in {E.UNKNOWN, E.QUARANTINED}:
         return Move(E.UNKNOWN, "the venue has not said what became of an order")
     due = {o.id: _read_due(o, timing, now) for o in flying if o.state is not OrderState.SENDING}
@@ -264,12 +267,15 @@ def _in_flight(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None
 
 
 def _read_due(order: OrderView, timing: Timing, now: datetime) -> datetime:
-    """Acknowledged orders at a steady pace; UNKNOWN ones at 0.5, 1, 2, 4, 8 s, as their age doubles."""
+    """Acknowledged orders at a steady pace while they have time; UNKNOWN ones at 0.5, 1, 2, 4, 8 s, as
+    their age doubles; so, too, those that are over their time and still cannot be read as ended."""
     if order.read_at is None:
         return now
-    if order.state is not OrderState.UNKNOWN:
-        return order.read_at + timing.refresh
-    return order.read_at + min(max(_age(order, now) / 2, timing.unknown_refresh), 16 * timing.unknown_refresh)
+    if order.state is OrderState.UNKNOWN:
+        pause = max(_age(order, now) / 2, timing.unknown_refresh)
+    else:
+        pause = max((_age(order, now) - _time_at_venue(order, timing)) / 2, timing.refresh)
+    return order.read_at + min(pause, 16 * timing.unknown_refresh)
 
 
 def _age(order: OrderView, now: datetime) -> timedelta:
@@ -278,19 +284,29 @@ def _age(order: OrderView, now: datetime) -> timedelta:
 
 def _overdue(order: OrderView, timing: Timing, now: datetime) -> bool:
     """A resting order past its time, or an IOC that the venue still calls open: both are to be cancelled."""
-    return _age(order, now) > (timing.resting_ttl if order.resting else timing.send_timeout)
+    return _age(order, now) > _time_at_venue(order, timing)
 
 
-def _settled(snap: Snapshot, timing: Timing) -> Decision:
+def _time_at_venue(order: OrderView, timing: Timing) -> timedelta:
+    return timing.resting_ttl if order.resting else timing.send_timeout
+
+
+def _given_up(order: OrderView, timing: Timing, now: datetime) -> bool:
+    """Nobody has said for too long how it ended; an acknowledgement is no such word."""
+    rests = order.resting and order.state is not OrderState.UNKNOWN
+    return _age(order, now) > timing.unknown_max + (timing.resting_ttl if rests else timedelta(0))
+
+
+def _settled(snap: Snapshot, timing: Timing, now: datetime) -> Decision:
     """Every order is terminal: judge the two open quantities."""
     if snap.closing:
-        return _close(snap, timing)
+        return _close(snap, timing, now)
     hedge = _hedge_after_hard_leg(snap)
     if hedge:
         return hedge
     if _balanced(snap):
         return _rest_balanced(snap)
-    return _repair(snap, timing)
+    return _repair(snap, timing, now)
 
 
 def _balanced(snap: Snapshot) -> bool:
@@ -314,10 +330,12 @@ def _hedge_after_hard_leg(snap: Snapshot) -> Decision | None:
     qty = floor_to(hard.open_qty, easy.lot)
     if qty < easy.min_qty:
         return None
+    if snap.state is E.UNKNOWN:
+        return Move(E.WORKING, "the hard leg is known")
     return (Write(easy.index, Purpose.OPEN, easy.side, qty, easy.next_attempt, 0),)
 
 
-def _repair(snap: Snapshot, timing: Timing) -> Decision:
+def _repair(snap: Snapshot, timing: Timing, now: datetime) -> Decision:
     """Reverse the excess of the longer leg. (Choosing between proceed and reverse by cost: spec 4.6.5.)
 
     The excess is rounded *up* to the leg's lot: with unequal lots the other, finer leg is then the longer one
@@ -338,7 +356,21 @@ def _repair(snap: Snapshot, timing: Timing) -> Decision:
     if snap.state is E.IMBALANCED:
         return Move(E.RESCUE_REVERSE, f"reversing {excess}")
     side = longer.side.opposite
-    return (Write(longer.index, Purpose.REVERSE, side, excess, longer.next_attempt, round_no),)
+    write = Write(longer.index, Purpose.REVERSE, side, excess, longer.next_attempt, round_no)
+    return _paced((write,), snap, timing, now)
+
+
+def _paced(writes: tuple[Write, ...], snap: Snapshot, timing: Timing, now: datetime) -> Decision:
+    """The next round not before refresh · 1, 2, 4, … after the last: a venue that refuses at once must not
+    use up all rounds within one of its hiccups."""
+    ready = [_last_written(snap, w) + timing.refresh * 2 ** (w.round_no - 1) for w in writes if w.round_no]
+    if ready and now < max(ready):
+        return Wait(max(ready))
+    return writes
+
+
+def _last_written(snap: Snapshot, write: Write) -> datetime:
+    return max(o.written_at for o in snap.legs[write.leg].orders if o.purpose is write.purpose)
 
 
 def _hold_residual(snap: Snapshot, why: str) -> Decision:
@@ -347,7 +379,7 @@ def _hold_residual(snap: Snapshot, why: str) -> Decision:
     return Move(E.RESIDUAL_HELD, why)
 
 
-def _close(snap: Snapshot, timing: Timing) -> Decision:
+def _close(snap: Snapshot, timing: Timing, now: datetime) -> Decision:
     """Bring both legs down to `closing_to`, side by side, repriced each round."""
     if snap.state is not E.CLOSING:
         return Move(E.CLOSING, "close asked for")
@@ -365,4 +397,4 @@ def _close(snap: Snapshot, timing: Timing) -> Decision:
         return _hold_residual(snap, f"left over: {rest[0]} and {rest[1]}, below the venues' minimum")
     if any(write.round_no >= timing.max_rounds for write in writes):
         return Move(E.QUARANTINED, f"not flat after {timing.max_rounds} closing orders")
-    return writes
+    return _paced(writes, snap, timing, now)

@@ -69,11 +69,16 @@ def _write_attempts(order: OrderIntent, said: Iterable[Said]) -> None:
             at=s.at,
             took_ms=s.took_ms,
             outcome=s.error.verdict if s.error else "ok",
-            code=s.error.code[:64] if s.error else "",
-            detail=s.error.detail[:500] if s.error else "",
+            code=_text(s.error.code, 64) if s.error else "",
+            detail=_text(s.error.detail, 500) if s.error else "",
         )
         for s in said
     )
+
+
+def _text(heard: str, length: int) -> str:
+    """What a venue's proxy sends may hold anything; PostgreSQL takes no NUL."""
+    return heard.replace("\x00", "\ufffd")[:length]
 
 
 def _record_fill(order: OrderIntent, fill: FillReport) -> None:
@@ -162,7 +167,7 @@ def _move(order: OrderIntent, state: OrderState, heard: Heard) -> None:
         order.read_at = now
     refusal = heard.error(Attempt.Kind.SUBMIT)
     if refusal is not None and not order.refusal:
-        order.refusal = f"{refusal.code}: {refusal.detail}"[:200]
+        order.refusal = _text(f"{refusal.code}: {refusal.detail}", 200)
     before = OrderState(order.state)
     if state is not before and may_move(before, state):
         order.state = state

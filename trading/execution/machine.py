@@ -17,9 +17,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ops import desk
+from ops.models import DeskState, Mode
 from risk import reservations
 from trading import desk_config
-from trading.config import ExecutionConfig
+from trading.config import SEND_WITHIN, ExecutionConfig
 from trading.domain.execution_state import (
     FINAL,
     RESTING,
@@ -36,7 +37,6 @@ from trading.domain.execution_state import (
     Send,
     Snapshot,
     Wait,
-    Write,
     decide,
 )
 from trading.domain.market import Book, Side
@@ -49,8 +49,10 @@ from trading.venues import get_hub
 log = structlog.get_logger()
 
 Quotes = Mapping[tuple[str, str], Book]
-#: Longest pause inside a task; anything longer is left to the next nudge, so that others get their turn.
+#: Longest pause inside a task, and longest time in one; the rest is left to the next nudge, so that others
+#: get their turn: a worker drives one execution at a time.
 PATIENCE = timedelta(milliseconds=600)
+TURN_SEC = 2.0
 BUSY_PAUSE = timedelta(milliseconds=50)
 
 
@@ -71,6 +73,10 @@ class Quote:
 Next = Claimed | Read | Quote | Wait | Rest
 
 
+class _AlarmError(Exception):
+    """This step raises a HOLD: it needs the desk's row alone, and has to begin again with that."""
+
+
 def drive(execution_id: UUID) -> timedelta | None:
     """Advance as far as possible now.
 
@@ -78,15 +84,17 @@ def drive(execution_id: UUID) -> timedelta | None:
         How long until it is worth looking again, or None when the execution rests.
     """
     quotes: dict[tuple[str, str], Book] = {}
+    turn_ends = time.monotonic() + TURN_SEC
     while True:
-        match step(execution_id, quotes):
+        following, quotes = step(execution_id, quotes), {}  # a price is good for one step
+        match following:
             case Rest():
                 return None
             case Wait(until=until):
-                pause = until - timezone.now()
-                if pause > PATIENCE:
+                pause = max(until - timezone.now(), timedelta(milliseconds=5))
+                if pause > PATIENCE or time.monotonic() > turn_ends:
                     return pause
-                time.sleep(max(pause.total_seconds(), 0.005))
+                time.sleep(pause.total_seconds())
             case Claimed(orders=orders):
                 _visit(execution_id, orders, cancel=None)
             case Read(orders=orders, cancel=cancel):
@@ -106,25 +114,39 @@ def _quotes(keys: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], Book]:
 def step(execution_id: UUID, quotes: Quotes) -> Next:
     """One transaction: everything the core decides that needs rows only, up to the first thing that does
     not."""
-    config = desk_config.active()
     try:
-        with transaction.atomic(durable=True):
-            execution = Execution.objects.select_for_update().get(pk=execution_id)
-            following = _advance(execution, config.trading.execution, quotes)
-            _schedule(execution, following)
-            return following
+        return _step(execution_id, quotes, alone=False)
+    except _AlarmError:
+        return _step(execution_id, quotes, alone=True)
     except IntegrityError as collision:
         if "order_one_in_doubt_per_instrument" not in str(collision):
             raise
         return Wait(timezone.now() + BUSY_PAUSE)
 
 
-def _advance(execution: Execution, config: ExecutionConfig, quotes: Quotes) -> Next:
+def _step(execution_id: UUID, quotes: Quotes, *, alone: bool) -> Next:
+    """alone: hold the desk's row exclusively. Two steps that hold it shared and both want it alone would
+    wait for each other."""
+    config = desk_config.active()
+    with transaction.atomic(durable=True):
+        execution = Execution.objects.select_for_update().get(pk=execution_id)
+        # The lock on the desk row makes HOLD exact: after its commit no opening order is claimed.
+        state = desk.lock() if alone else desk.lock_shared()
+        following = _advance(execution, config.trading.execution, quotes, state, alone=alone)
+        _schedule(execution, following)
+        return following
+
+
+def _advance(
+    execution: Execution, config: ExecutionConfig, quotes: Quotes, state: DeskState, *, alone: bool
+) -> Next:
     while True:
         now = timezone.now()
         legs = {leg.index: leg for leg in execution.legs.prefetch_related("orders")}
-        decision = decide(_snapshot(execution, legs), timing=config.timing(), now=now)
+        decision = decide(_snapshot(execution, legs, state), timing=config.timing(), now=now)
         match decision:
+            case Move(to=ExecutionState.QUARANTINED) if not alone:
+                raise _AlarmError
             case Move(to=to, why=why):
                 move(execution, to, why, now=now)
             case Discard(orders=ids, why=why):
@@ -135,8 +157,6 @@ def _advance(execution: Execution, config: ExecutionConfig, quotes: Quotes) -> N
                 )
             case Send(orders=ids):
                 return _claim(ids, now)
-            case Write():
-                raise AssertionError("writes come as a tuple")
             case Read() | Wait() | Rest():
                 return decision
             case writes:
@@ -147,7 +167,7 @@ def _advance(execution: Execution, config: ExecutionConfig, quotes: Quotes) -> N
                     intents.write_repair(
                         execution, legs[write.leg], write, quotes[_key(legs[write.leg])], config
                     )
-                quotes = {}  # a price is good for one round
+                quotes = {}
 
 
 def _schedule(execution: Execution, following: Next) -> None:
@@ -167,19 +187,26 @@ def _key(leg: Leg) -> tuple[str, str]:
     return (leg.venue, leg.symbol)
 
 
-def _snapshot(execution: Execution, legs: Mapping[int, Leg]) -> Snapshot:
-    # The lock on the desk row makes HOLD exact: after its commit no opening order is claimed.
-    state = desk.lock_shared()
+def _snapshot(execution: Execution, legs: Mapping[int, Leg], state: DeskState) -> Snapshot:
     return Snapshot(
         state=ExecutionState(execution.state),
         policy=Policy(execution.policy),
         hard_leg=execution.hard_leg,
         closing=execution.closing,
         closing_to=execution.closing_to,
-        opening_blocked=state.mode != "RUN" and not execution.dry_run,
+        opening_blocked=not execution.dry_run and _opening_blocked(state, legs),
         since=execution.since,
         legs=(_leg_view(legs[0]), _leg_view(legs[1])),
     )
+
+
+def _opening_blocked(state: DeskState, legs: Mapping[int, Leg]) -> bool:
+    """HOLD, SAFE_MODE, REDUCE_ONLY, or a cause that covers a venue or an instrument of these legs."""
+    if state.mode != Mode.RUN or state.safe_mode or state.reduce_only:
+        return True
+    scopes = {("venue", leg.venue) for leg in legs.values()}
+    scopes |= {("instrument", f"{leg.venue}:{leg.symbol}") for leg in legs.values()}
+    return bool(desk.blocking_sources(scopes))
 
 
 def _leg_view(leg: Leg) -> LegView:
@@ -266,10 +293,12 @@ def _start(order: OrderIntent, cancel: bool | None) -> "Future[Heard]":
     if order.leg.execution.dry_run:
         return dry_run.answer(order)
     hub = get_hub()
-    venue = hub.venue(order.venue)
     if cancel is None:
-        return hub.submit(visit.place(venue, intents.as_new_order(order)))
-    return hub.submit(visit.look(venue, order.symbol, order.client_order_id, cancel=cancel))
+        assert order.sent_at is not None
+        hub.before_send = visit.last_look
+        new, leaves_by = intents.as_new_order(order), order.sent_at + SEND_WITHIN
+        return hub.submit(visit.place(hub, order.venue, new, leaves_by=leaves_by))
+    return hub.submit(visit.look(hub, order.venue, order.symbol, order.client_order_id, cancel=cancel))
 
 
 def leg_views(execution: Execution) -> tuple[LegView, LegView]:

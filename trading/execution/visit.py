@@ -4,22 +4,38 @@ A visit never raises: whatever happened is in the `Heard` it returns, so that it
 """
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from trading.execution.fills import Heard, Said
 from trading.models import Attempt
+from trading.venues.hub import VenueHub
 from trading.venues.interface import FillReport, NewOrder, OrderReport, Venue, VenueError, Verdict
 
 T = TypeVar("T")
+_leaves_by: ContextVar[datetime | None] = ContextVar("leaves_by", default=None)
 
 
-async def _ask(kind: Attempt.Kind, call: Awaitable[T], venue: str) -> tuple[Said, T | None]:
+class TooLateError(Exception):
+    """Whoever claimed this order was held up; by now others may have called it absent."""
+
+
+def last_look(_method: str, _url: str) -> None:
+    """The hub's `before_send`: asked when the order is signed, in the context of its own visit."""
+    by, now = _leaves_by.get(), datetime.now(UTC)
+    if by is not None and now > by:
+        raise TooLateError(f"{(now - by).total_seconds():.1f} s too late to be sent")
+
+
+async def _ask(
+    kind: Attempt.Kind, hub: VenueHub, venue: str, call: Callable[[Venue], Coroutine[Any, Any, T]]
+) -> tuple[Said, T | None]:
     at, started = datetime.now(UTC), time.monotonic()
     answer, error = None, None
     try:
-        answer = await call
+        answer = await call(hub.venue(venue))
     except VenueError as refused:
         error = refused
     except Exception as unexpected:  # at the edge: anything unforeseen about an order is ambiguous
@@ -29,33 +45,35 @@ async def _ask(kind: Attempt.Kind, call: Awaitable[T], venue: str) -> tuple[Said
     return Said(kind, at, round((time.monotonic() - started) * 1000), error), answer
 
 
-async def place(venue: Venue, order: NewOrder) -> Heard:
-    """Send once. Where the acknowledgement carries ids only (OKX), or fills are due, read at once."""
-    said, report = await _ask(Attempt.Kind.SUBMIT, venue.place(order), venue.name)
+async def place(hub: VenueHub, venue: str, order: NewOrder, *, leaves_by: datetime) -> Heard:
+    """Send once, by `leaves_by` or not at all. Where the acknowledgement carries ids only (OKX), or fills are
+    due, read at once."""
+    _leaves_by.set(leaves_by)
+    said, report = await _ask(Attempt.Kind.SUBMIT, hub, venue, lambda v: v.place(order))
     if report is None:
         return Heard((said,))
     if report.status is not None and not report.filled:
         return Heard((said,), report)
-    read = await look(venue, order.symbol, order.client_order_id, cancel=False)
+    read = await look(hub, venue, order.symbol, order.client_order_id, cancel=False)
     return Heard((said, *read.said), read.report or report, read.fills)
 
 
-async def look(venue: Venue, symbol: str, client_order_id: str, *, cancel: bool) -> Heard:
+async def look(hub: VenueHub, venue: str, symbol: str, client_order_id: str, *, cancel: bool) -> Heard:
     """Ask for the order by our id, and for its fills when it has any; `cancel` asks to cancel first."""
     said: list[Said] = []
     if cancel:
-        word, _ = await _ask(Attempt.Kind.CANCEL, venue.cancel(symbol, client_order_id), venue.name)
+        word, _ = await _ask(Attempt.Kind.CANCEL, hub, venue, lambda v: v.cancel(symbol, client_order_id))
         said.append(word)
-    word, report = await _ask(Attempt.Kind.QUERY, venue.order(symbol, client_order_id), venue.name)
+    word, report = await _ask(Attempt.Kind.QUERY, hub, venue, lambda v: v.order(symbol, client_order_id))
     said.append(word)
     if report is None or not report.filled:
         return Heard(tuple(said), report)
-    return Heard(tuple(said), report, await _fills(venue, report))
+    return Heard(tuple(said), report, await _fills(hub, report))
 
 
-async def _fills(venue: Venue, report: OrderReport) -> tuple[FillReport, ...]:
+async def _fills(hub: VenueHub, report: OrderReport) -> tuple[FillReport, ...]:
     """Fills that cannot be read now are read at the next look: until then the order stays open for us."""
     try:
-        return await venue.fills(report.symbol, venue_order_id=report.venue_order_id)
+        return await hub.venue(report.venue).fills(report.symbol, venue_order_id=report.venue_order_id)
     except VenueError:
         return ()
