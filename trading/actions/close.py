@@ -41,7 +41,7 @@ class Close(Action[CloseInput]):
         leave = Decimal(0)
         if ctx.input.qty is not None:
             row = Execution.objects.select_for_update().get(pk=ctx.input.execution_id)
-            leave = max(closing.open_quantity(row) - ctx.input.qty, Decimal(0))
+            leave = closing.leave_after(row, ctx.input.qty)
         row = closing.ask_to_close(ctx.input.execution_id, leave=leave)
         body = {"execution_id": str(row.pk), "location": f"/api/ui/executions/{row.pk}"}
         return Outcome(Status.ACCEPTED, body, after={"leave": leave})

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from ops.actions.base import Refusal
 from trading.domain.execution_state import CLOSABLE, FINAL, ExecutionState
+from trading.domain.money import common_step, floor_to
 from trading.execution.nudge import nudge
 from trading.models import Execution
 
@@ -20,6 +21,23 @@ def open_quantity(execution: Execution) -> Decimal:
     from trading.execution.machine import leg_views
 
     return min(view.open_qty for view in leg_views(execution))
+
+
+def leave_after(execution: Execution, qty: Decimal) -> Decimal:
+    """What stays open on both legs when `qty` base coin is taken out: down to a quantity that both venues can
+    trade, for the rest of a lot on one leg alone would be naked.
+
+    Raises:
+        NotClosable: `qty.invalid`, naming the smallest that is accepted.
+    """
+    step = common_step(*(leg.lot.normalize() for leg in execution.legs.all()))
+    held = open_quantity(execution)
+    if qty >= held:
+        return Decimal(0)
+    taken = floor_to(qty, step)
+    if taken <= 0:
+        raise NotClosable("qty.invalid", f"qty {qty}: accepted: {step} or more, the lot of both", status=422)
+    return held - taken
 
 
 def ask_to_close(
