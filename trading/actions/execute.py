@@ -4,7 +4,7 @@ body → SAFE_MODE (dry-run plan) → DRY_RUN → HOLD (423) → plan still vali
 gate (skipped) → accepted (202). What is approved is the pair, the direction and the bounds, never a price.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -82,17 +82,18 @@ class Execute(Action[ExecuteInput]):
         if data.uid is not None and data.symbol and data.notional is not None:
             return data  # frozen before: exactly this
         priced = preview(_request(data))
-        if not isinstance(priced.plan, Plan):
-            raise Refusal(f"plan.{priced.plan.code}", priced.plan.detail, status=409)
-        return _from_terms(terms_of(priced))
+        if isinstance(priced.plan, Plan):
+            return _from_terms(terms_of(priced))
+        return replace(data, uid=uuid4())  # SAFE_MODE and HOLD answer before "no plan can be made"
 
     def objects(self, data: ExecuteInput) -> list[Venue]:
-        """Both venues, or none: a right to one of them does not open the other."""
-        rows = list(Venue.objects.filter(name__in=[data.long_venue, data.short_venue]))
+        """Both venues of the pair, or none: a right to one of them does not open the other."""
+        pair = desk_config.active().trading.pair(data.symbol or data.pair or "")
+        rows = list(Venue.objects.filter(name__in=pair.venues)) if pair else []
         return rows if len(rows) == 2 else []
 
     def target(self, data: ExecuteInput) -> str:
-        return f"{data.symbol} {data.long_venue}>{data.short_venue}"
+        return f"{data.symbol or data.pair or '-'} {data.long_venue or '?'}>{data.short_venue or '?'}"
 
     def prepare(self, ctx: Context[ExecuteInput]) -> Priced:
         return preview(_request(ctx.input), plan_uid=str(ctx.input.uid or uuid4()))
@@ -108,7 +109,7 @@ class Execute(Action[ExecuteInput]):
             _require_run(state, priced)
         if not ctx.reason.strip():
             raise Refusal("reason.required", "trading.execute needs a reason", status=422)
-        _require_valid(priced)
+        _require_valid(ctx.input, priced)
         _require_unopposed(priced)
         return None
 
@@ -141,6 +142,7 @@ class Execute(Action[ExecuteInput]):
             user=ctx.actor.user,
             reason=ctx.reason,
             approval=ctx.approval,
+            dry_run=settings.ENV.dry_run,
         )
         return _accepted(row)
 
@@ -194,9 +196,10 @@ def _require_run(state: Any, priced: Priced) -> None:
         raise Refusal("desk.reduce_only", "REDUCE_ONLY is on: nothing new may open", status=423)
 
 
-def _require_valid(priced: Priced) -> None:
-    """Re-priced now: outside its bounds or with a red check it is no longer the plan that was asked for."""
-    if isinstance(priced.plan, Plan) and priced.verdict.viable:
+def _require_valid(data: ExecuteInput, priced: Priced) -> None:
+    """Re-priced now: outside its bounds or with a red check it is no longer the plan that was asked for; and
+    without bounds of its own (no plan could be made when it was asked for) nobody can approve it."""
+    if data.notional is not None and isinstance(priced.plan, Plan) and priced.verdict.viable:
         return
     red = [
         {"check": c.name, "class": c.cls.value, "detail": c.detail}

@@ -19,15 +19,15 @@ from trading.services.preview import Priced
 
 
 def create_execution(
-    priced: Priced, *, uid: UUID, user: User, reason: str, approval: ApprovalRequest | None
+    priced: Priced, *, uid: UUID, user: User, reason: str, approval: ApprovalRequest | None, dry_run: bool
 ) -> Execution:
     """PLANNED → APPROVED → ARMED with intents written; a worker is nudged on commit.
 
-    The database refuses a real execution without an approved, unused request.
+    dry_run: the process's own DRY_RUN, whatever was approved. The database refuses a real execution without
+    an approved, unused request.
     """
     plan, config = priced.plan, desk_config.active()
     assert isinstance(plan, Plan)
-    dry_run = approval is None
     now = timezone.now()
     execution = Execution.objects.create(
         plan_id=uid,
