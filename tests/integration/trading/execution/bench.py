@@ -1,0 +1,121 @@
+"""The execution spine on a bench: rows in PostgreSQL, ccxt over HTTP, paper venues in a thread. No Celery.
+
+Prices stand still (pinned by the venues' control), so what an order does is what the test says it does.
+"""
+
+import re
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from ops.actions.base import Outcome
+from ops.models import ConfigVersion
+from tests import factories
+from trading.execution import machine
+from trading.execution.closing import ask_to_close
+from trading.models import Execution
+from trading.paper.faults import Fault
+from trading.paper.orders import Order
+from trading.paper.overlay import Overlay
+from trading.paper.server import PaperVenues
+from trading.venues import get_hub
+
+A, B = "binanceusdm", "okx"  # the long and the short leg of every pair opened here
+BTC, SOL = "BTC/USDT:USDT", "SOL/USDT:USDT"
+MIDS = {"BTC": Decimal(60_000), "ETH": Decimal(2_500), "SOL": Decimal(150)}
+EDGE_BPS = Decimal(40)  # okx above binance: four taker fees are 20
+GIVE_UP_SEC = 20.0
+
+
+#: Faster than a desk, and no funding instant is near enough to matter.
+CONFIG = {
+    "funding_quiet_sec: 30": "funding_quiet_sec: 0",
+    "acceptance_window_ms: 6000": "acceptance_window_ms: 1000",
+    "unknown_refresh_ms: 500": "unknown_refresh_ms: 50",
+    "resting_ttl_ms: 5000": "resting_ttl_ms: 300",
+}
+
+
+def configure(**changes: Any) -> None:
+    """Another version of the configuration: the bench's, with `key=value` lines replaced."""
+    active = ConfigVersion.objects.get(active=True)
+    yaml = active.yaml
+    for before, after in CONFIG.items():
+        yaml = yaml.replace(before, after)
+    for key, value in changes.items():
+        yaml, found = re.subn(rf"(?m)\b{key}: [^,\n}}]+", f"{key}: {value}", yaml)
+        assert found, f"no {key} in the configuration"
+    factories.activate(yaml)
+
+
+class Killed(BaseException):
+    """kill -9, for the code under test: nothing catches it, nothing is written after it."""
+
+
+@dataclass
+class Bench:
+    paper: PaperVenues
+
+    # -- the market and the venues --
+
+    def pin(self, **mids: Decimal) -> None:
+        for base, mid in (MIDS | mids).items():
+            self.price(A, base, mid)
+            self.price(B, base, mid, shift_bps=EDGE_BPS)
+
+    def price(self, venue: str, base: str, mid: Decimal, **overlay: Any) -> None:
+        quiet = {"funding_rate": Decimal(0)} | overlay
+        self.paper[venue].market.change(venue, base, Overlay(mid=mid, **quiet))
+
+    def fault(self, venue: str, effect: str, kind: str = "place", **rule: Any) -> None:
+        self.paper[venue].faults.add(Fault(effect, kind=kind, **rule))
+
+    def reject(self, venue: str, *, count: int = 1) -> None:
+        """A refusal on the venue's own list of definite ones: insufficient margin."""
+        self.fault(venue, "reject", code="-2019" if venue == A else "51008", count=count)
+
+    def heal(self) -> None:
+        for venue in (A, B):
+            self.paper[venue].faults.clear()
+
+    def orders(self, venue: str) -> list[Order]:
+        """The venue's own list: every order that it ever accepted."""
+        return list(self.paper[venue].engine.orders.values())
+
+    def net(self, venue: str, base: str = "BTC") -> Decimal:
+        return self.paper[venue].engine.account.position(base).net
+
+    # -- the desk --
+
+    def ask(self, symbol: str = "BTCUSDT", **fields: Any) -> Any:
+        """Alice asks; long on A, short on B. At the prices of now: neither pin nor jump waits for a cache."""
+        get_hub()._facts.clear()
+        return factories.ask("alice", "trading.execute", symbol=symbol, long_venue=A, **fields)
+
+    def open(self, symbol: str = "BTCUSDT", **fields: Any) -> Execution:
+        """Armed: asked for by alice, approved by bob, intents written, nothing sent."""
+        outcome = factories.vote("bob", self.ask(symbol, **fields))
+        return opened(outcome)
+
+    def drive(self, execution: Execution) -> Execution:
+        """As a worker does, nudge after nudge, until the execution rests."""
+        deadline = time.monotonic() + GIVE_UP_SEC
+        while (pause := machine.drive(execution.pk)) is not None:
+            assert time.monotonic() < deadline, f"does not come to rest: {execution}"
+            time.sleep(pause.total_seconds())  # as the countdown of the next nudge does
+        execution.refresh_from_db()
+        return execution
+
+    def close(self, execution: Execution, *, leave: Decimal = Decimal(0)) -> Execution:
+        with transaction.atomic():
+            ask_to_close(execution.pk, leave=leave)
+        return self.drive(execution)
+
+
+def opened(outcome: Outcome) -> Execution:
+    assert "execution_id" in outcome.body, outcome.body
+    return Execution.objects.get(pk=UUID(outcome.body["execution_id"]))

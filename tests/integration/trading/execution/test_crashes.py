@@ -1,0 +1,198 @@
+"""kill -9 at every point that matters. A fresh driver finds only the rows, and ends flat or hedged."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.integration.trading.execution.bench import A, B, Bench, Killed
+from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged
+from trading.execution import machine, nudge
+from trading.models import Execution, OrderIntent
+
+Later = Callable[[float], None]
+SENDER_IS_GONE = 4.1  # s: longer than any client waits
+
+
+@contextmanager
+def killed_at(name: str, call: int, *, after: bool = False) -> Iterator[None]:
+    """The process dies at the `call`-th call of `machine.<name>`, before it or right after it."""
+    whole, calls = getattr(machine, name), 0
+
+    def dying(*args: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call and not after:
+            raise Killed
+        answer = whole(*args, **more)
+        if calls == call:
+            raise Killed
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, name, dying)
+        yield
+
+
+def die(execution: Execution, name: str, call: int, *, after: bool = False) -> bool:
+    """Drive until killed; whether it got that far."""
+    try:
+        with killed_at(name, call, after=after):
+            while machine.drive(execution.pk) is not None:
+                pass
+    except Killed:
+        return True
+    return False
+
+
+def sent_twice(bench: Bench) -> set[str]:
+    ids = [order.client_order_id for venue in (A, B) for order in bench.orders(venue)]
+    return {each for each in ids if ids.count(each) > 1}
+
+
+def test_claimed_and_never_sent(bench: Bench, later: Later) -> None:
+    row = bench.open()
+    assert die(row, "_visit", 1)
+    assert set(OrderIntent.objects.values_list("state", flat=True)) == {"SENDING"}
+    later(SENDER_IS_GONE)
+    bench.drive(row)
+    assert row.state == "ABORTED_CLEAN"
+    assert set(OrderIntent.objects.values_list("state", flat=True)) == {"RESOLVED_ABSENT"}
+    assert not bench.orders(A) + bench.orders(B)
+    assert_books_agree(bench)
+
+
+def test_sent_and_no_answer_recorded(bench: Bench, later: Later) -> None:
+    row = bench.open()
+    assert die(row, "record", 1)
+    later(SENDER_IS_GONE)
+    assert bench.drive(row).state == "BALANCED"
+    assert_hedged(bench)
+    assert not sent_twice(bench)
+    assert_books_agree(bench)
+
+
+def test_between_the_records_of_two_legs(bench: Bench, later: Later) -> None:
+    row = bench.open()
+    assert die(row, "record", 1, after=True)
+    assert sorted(OrderIntent.objects.values_list("state", flat=True)) == ["FILLED", "SENDING"]
+    later(SENDER_IS_GONE)
+    assert bench.drive(row).state == "BALANCED"
+    assert_hedged(bench)
+    assert_books_agree(bench)
+
+
+@pytest.mark.parametrize(("point", "call"), [("_visit", 2), ("record", 3)])
+def test_in_rescue(bench: Bench, later: Later, point: str, call: int) -> None:
+    row = bench.open()
+    bench.reject(B)
+    assert die(row, point, call)
+    row.refresh_from_db()
+    assert row.state == "RESCUE_REVERSE"
+    later(SENDER_IS_GONE)
+    assert bench.drive(row).state == "FLAT_AFTER_RESCUE"
+    assert_flat(bench)
+    assert not sent_twice(bench)
+    assert_books_agree(bench)
+
+
+@pytest.mark.parametrize(("point", "call"), [("_visit", 1), ("record", 1), ("record", 2)])
+def test_in_a_close(bench: Bench, later: Later, point: str, call: int) -> None:
+    from trading.execution.closing import ask_to_close
+
+    row = bench.drive(bench.open())
+    ask_to_close(row.pk)
+    assert die(row, point, call)
+    later(SENDER_IS_GONE)
+    assert bench.drive(row).state == "SETTLED"
+    assert_flat(bench)
+    assert_books_agree(bench)
+
+
+@pytest.mark.parametrize("trouble", ["none", "reject", "lost"])
+def test_at_any_statement(bench: Bench, later: Later, trouble: str) -> None:
+    """Whatever the last SQL statement was that the process got to run."""
+    statement, reached = 1, True
+    while reached:
+        row = bench.open(notional="300")
+        if trouble == "reject":
+            bench.reject(B)
+        if trouble == "lost":
+            bench.fault(A, "drop_answer_after_accept")
+        reached = _die_at(row, statement)
+        bench.heal()
+        later(SENDER_IS_GONE)
+        bench.drive(row)
+        assert_hedged(bench)
+        if row.state == "BALANCED":
+            bench.close(row)
+        assert_flat(bench)
+        statement += 7
+    assert statement > 30
+    assert not sent_twice(bench)
+    assert_books_agree(bench)
+
+
+def _die_at(execution: Execution, statement: int) -> bool:
+    left = statement
+
+    def dying(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal left
+        if not sql.startswith("ROLLBACK"):
+            left -= 1
+            if left == 0:
+                raise Killed
+        return execute(sql, params, many, context)
+
+    try:
+        with connection.execute_wrapper(dying):
+            while machine.drive(execution.pk) is not None:
+                pass
+    except Killed:
+        return True
+    return False
+
+
+def test_no_message_at_all(bench: Bench, later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Valkey lost every nudge: the sweep reads the rows, and finds what lies in them."""
+    swept: list[tuple[str, Any]] = []
+    monkeypatch.setattr(nudge, "nudge", lambda task, key, **_: swept.append((task, key)))
+    row = bench.open()
+    assert nudge.sweep() == 0  # fresh: its own nudge is on the way
+    later(1.1)
+    assert nudge.sweep() == 1
+    assert swept == [("trading.drive", row.pk)]
+    assert machine.wanted(row.pk)
+    bench.drive(row)
+    later(60)
+    assert nudge.sweep() == 0
+    assert not machine.wanted(row.pk)
+    assert_books_agree(bench)
+
+
+def test_a_driver_that_died_is_found_by_the_sweep(bench: Bench, later: Later) -> None:
+    row = bench.open()
+    assert die(row, "_visit", 1)
+    row.refresh_from_db()
+    assert row.next_at is not None
+    later(2)
+    assert nudge.sweep() == 1
+
+
+def test_a_process_that_stalls_between_claim_and_network_does_not_send(bench: Bench, later: Later) -> None:
+    """Claimed, then frozen for as long as others need to call it absent: sent now it would be a second."""
+    row, visit = bench.open(), machine._visit
+
+    def stalled(*args: Any, **more: Any) -> None:
+        later(SENDER_IS_GONE)
+        visit(*args, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "_visit", stalled)
+        machine.drive(row.pk)
+    bench.drive(row)
+    assert not bench.orders(A) + bench.orders(B)
+    assert row.state == "ABORTED_CLEAN"
+    assert_books_agree(bench)

@@ -1,0 +1,115 @@
+"""Flatten: every pair out, then a line that the venues themselves wrote."""
+
+from typing import Any
+
+import pytest
+
+from ops.models import AuditEntry
+from tests import factories
+from tests.integration.trading.execution.bench import A, B, Bench, configure
+from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged
+from trading.execution import flatten as flattening
+from trading.models import Execution, FlattenJob, OrderIntent
+
+
+def flatten(**scope: Any) -> FlattenJob:
+    outcome = factories.submit("alice", "trading.flatten", **scope)
+    job = FlattenJob.objects.get(pk=outcome.body["job_id"])
+    while flattening.advance(job.pk) is not None:
+        FlattenJob.objects.filter(pk=job.pk).update(next_at=job.created_at)  # the next nudge, now
+    job.refresh_from_db()
+    return job
+
+
+def test_flatten_of_nothing(bench: Bench) -> None:
+    job = flatten()
+    assert job.state == "done"
+    assert job.result["verification"] == (
+        f"{A}: 0 open orders of ours, flat; {B}: 0 open orders of ours, flat"
+    )
+    assert not bench.orders(A) + bench.orders(B)
+
+
+def test_flatten_closes_everything_and_says_so(bench: Bench) -> None:
+    rows = [bench.drive(bench.open()) for _ in range(2)] + [bench.drive(bench.open("SOLUSDT"))]
+    job = flatten()
+    assert job.state == "done"
+    assert job.result["verification"].count("flat") == 2
+    for row in rows:
+        row.refresh_from_db()
+        assert row.state == "SETTLED"
+    assert_flat(bench)
+    assert_flat(bench, "SOL")
+    assert_books_agree(bench)
+    entry = AuditEntry.objects.filter(action="trading.flatten", target=str(job.pk)).get()
+    assert entry.verdict == "done"
+    assert entry.after == job.result
+
+
+def test_flatten_in_scope(bench: Bench) -> None:
+    btc, sol = bench.drive(bench.open()), bench.drive(bench.open("SOLUSDT"))
+    job = flatten(symbol="SOLUSDT")
+    assert job.state == "done"
+    btc.refresh_from_db()
+    sol.refresh_from_db()
+    assert (btc.state, sol.state) == ("BALANCED", "SETTLED")
+    assert_hedged(bench)
+    assert_flat(bench, "SOL")
+
+
+def test_flatten_stops_an_opening_that_was_not_sent(bench: Bench) -> None:
+    """Armed and nothing out: driven, then closed; nothing is left open behind a green line."""
+    row = bench.open()
+    assert flatten().state == "done"
+    row.refresh_from_db()
+    assert row.state in {"ABORTED_CLEAN", "SETTLED"}
+    assert_flat(bench)
+    assert_books_agree(bench)
+
+
+@pytest.mark.parametrize("down", [A, B])
+def test_a_venue_down_is_unverified_and_keeps_the_hedge(bench: Bench, down: str) -> None:
+    configure(flatten_deadline_sec=1)
+    row = bench.drive(bench.open())
+    bench.fault(down, "venue_down", "any")
+    job = flatten()
+    assert job.state == "unverified"
+    assert job.result["verification"].startswith("UNVERIFIED: ")
+    assert f"{down}: cannot be read" in job.result["verification"]
+    assert job.result["still_open"] == [{"execution_id": str(row.pk), "state": "CLOSING"}]
+    assert_hedged(bench)
+    assert not OrderIntent.objects.filter(purpose="close").exists()
+    bench.heal()
+    assert bench.drive(row).state == "SETTLED"
+    assert flatten().state == "done"
+    assert_books_agree(bench)
+
+
+def test_what_is_not_ours_is_named(bench: Bench) -> None:
+    """A position that no execution of ours explains: closing ours does not make the venue flat."""
+    from trading.paper.account import Position
+
+    row = bench.drive(bench.open())
+    account = bench.paper[A].engine.account
+    held = account.position("BTC")
+    account.positions["BTC"] = Position(held.net * 2, held.entry, held.updated_ms)
+    job = flatten()
+    assert job.state == "unverified"
+    assert "0.033 BTC/USDT:USDT" in job.result["verification"]
+    row.refresh_from_db()
+    assert row.state == "SETTLED"
+
+
+def test_a_pass_is_taken_once(bench: Bench) -> None:
+    """A second worker with the same message does nothing while the first is at it."""
+    job = FlattenJob.objects.get(pk=factories.submit("alice", "trading.flatten").body["job_id"])
+    seen = []
+
+    def twice(job: FlattenJob, remaining: object) -> None:
+        seen.append(flattening.advance(job.pk))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flattening, "_finish", twice)
+        flattening.advance(job.pk)
+    assert seen == [None]
+    assert Execution.objects.count() == 0
