@@ -128,6 +128,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ru", "Русский")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
+FORMAT_MODULE_PATH = "cryptobot.formats"
 USE_TZ = True
 TIME_ZONE = "UTC"
 

@@ -24,6 +24,7 @@ class DeskAdminSite(admin.AdminSite):
     site_title = "cryptobot"
     index_title = _("Desk")
     site_url = None
+    enable_nav_sidebar = False  # journals are wide
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         """Only windows: other people's apps register editable pages, and nothing here is edited past an

@@ -131,6 +131,7 @@ class DeskState(models.Model):
     )
 
     class Meta:
+        verbose_name_plural = "desk state"
         constraints = [models.CheckConstraint(condition=Q(id=1), name="desk_state_one_row")]
 
     def __str__(self) -> str:
@@ -218,6 +219,7 @@ class AuditEntry(models.Model):
     hash = models.CharField(max_length=64)
 
     class Meta:
+        verbose_name_plural = "audit entries"
         ordering = ["-seq"]
         indexes = [models.Index(fields=["action", "-seq"]), models.Index(fields=["actor_name", "-seq"])]
 

@@ -194,6 +194,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name_plural": "audit entries",
                 "ordering": ["-seq"],
             },
         ),
@@ -271,6 +272,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={"verbose_name_plural": "desk state"},
         ),
         migrations.CreateModel(
             name="HoldCause",

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 register = template.Library()
 
-#: ■ stopped or refused, ▲ look here, ● going or done, ○ over or not yet. By the word that is shown.
+#: ■ stopped or refused, ▲ look here, ▼ less risk, ● going or done, ○ over or not yet.
 _SHAPES = {
     "HOLD": ("■", "stop"),
     "RUN": ("●", "go"),
@@ -29,7 +29,7 @@ _SHAPES = {
     "closed": ("○", "over"),
     "increases": ("▲", "wait"),
     "neutral": ("○", "over"),
-    "reduces": ("■", "reduce"),
+    "reduces": ("▼", "reduce"),
 }
 
 

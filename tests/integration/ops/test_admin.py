@@ -123,7 +123,7 @@ def test_a_post_without_the_token_is_refused(client: Client) -> None:
 def test_the_first_page_says_what_the_desk_may_do_and_why_not_more() -> None:
     submit("bob", "ops.hold", reason="lunch <b>")
     shown = text(page(as_("alice"), "/admin/"))
-    assert "paper ■ HOLD ■ SAFE_MODE on" in shown
+    assert "paper ■ HOLD ▼ SAFE_MODE on" in shown
     assert "■ open operator : lunch &lt;b&gt;" in shown
     resume()
     factories.safe_mode_off()
