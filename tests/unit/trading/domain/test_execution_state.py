@@ -338,4 +338,4 @@ def test_an_order_unknown_for_too_long_is_quarantined_and_still_asked_for() -> N
     assert world.snap.state is E.QUARANTINED
     world.calm = True
     world.run()
-    assert world.snap.state is E.BALANCED
+    assert world.moves[-1] is E.BALANCED
