@@ -51,6 +51,15 @@ app.autodiscover_tasks()
 
 
 @worker_ready.connect
+def _worker_ready(sender: Any, **_: Any) -> None:
+    """An execution worker is ready when its venue clients are: the first order must not pay for them."""
+    if EXECUTION in sender.app.amqp.queues.consume_from:
+        from trading.execution.warm import warm_all
+
+        warm_all()
+    notify("READY=1")
+
+
 @beat_init.connect
-def _say_ready(**_: Any) -> None:
+def _beat_ready(**_: Any) -> None:
     notify("READY=1")

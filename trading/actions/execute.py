@@ -21,6 +21,7 @@ from ops.actions.registry import register
 from ops.models import ApprovalRequest, Mode
 from risk.services import risk_gate
 from trading import desk_config
+from trading.domain.canonical import decimal_text
 from trading.domain.execution_state import FINAL
 from trading.domain.plan import Plan
 from trading.execution.creating import create_execution
@@ -119,14 +120,16 @@ class Execute(Action[ExecuteInput]):
     def diff(self, ctx: Context[ExecuteInput]) -> list[dict[str, Any]]:
         """What the pair would add, at the prices of the request."""
         plan = ctx.evidence.plan
-        return [
+        legs = [
             {
-                "field": f"{leg.side} {leg.venue} {leg.symbol}",
+                "field": f"{leg.side} on {leg.venue} {leg.symbol}",
                 "before": None,
-                "after": f"{leg.qty} ≤ {leg.limit_price}",
+                "after": f"{decimal_text(leg.qty)} at {decimal_text(leg.limit_price)} or better",
             }
             for leg in plan.legs
         ]
+        net = decimal_text(plan.edge.net_bps)
+        return [*legs, {"field": "net edge when asked", "before": None, "after": f"{net} bps"}]
 
     def execute(self, ctx: Context[ExecuteInput]) -> Outcome:
         priced: Priced = ctx.evidence

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from trading.domain.canonical import decimal_text as text
 from trading.domain.market import Side
 from trading.domain.money import ZERO, ceil_to, floor_to
 from trading.domain.order_state import OrderState
@@ -345,16 +346,17 @@ def _repair(snap: Snapshot, timing: Timing, now: datetime) -> Decision:
     shorter = snap.legs[1 - longer.index]
     excess = min(ceil_to(longer.open_qty - shorter.open_qty, longer.lot), longer.open_qty)
     if excess < longer.min_qty:
-        return _hold_residual(snap, f"{excess} is below the venue's minimum {longer.min_qty}")
+        return _hold_residual(snap, f"{text(excess)} is below the venue's minimum {text(longer.min_qty)}")
     round_no = longer.rounds(Purpose.REVERSE, since=snap.since)
     if round_no >= timing.max_rounds:
         if snap.state is E.QUARANTINED:
             return Rest()
         return Move(E.QUARANTINED, f"still imbalanced after {round_no} reversals")
     if snap.state not in {E.IMBALANCED, E.RESCUE_REVERSE}:
-        return Move(E.IMBALANCED, f"long leg {snap.legs[0].open_qty}, short leg {snap.legs[1].open_qty}")
+        long, short = (text(leg.open_qty) for leg in snap.legs)
+        return Move(E.IMBALANCED, f"long leg {long}, short leg {short}")
     if snap.state is E.IMBALANCED:
-        return Move(E.RESCUE_REVERSE, f"reversing {excess}")
+        return Move(E.RESCUE_REVERSE, f"reversing {text(excess)}")
     side = longer.side.opposite
     write = Write(longer.index, Purpose.REVERSE, side, excess, longer.next_attempt, round_no)
     return _paced((write,), snap, timing, now)
@@ -394,7 +396,8 @@ def _close(snap: Snapshot, timing: Timing, now: datetime) -> Decision:
         if (qty := floor_to(left, leg.lot)) and (qty >= leg.min_qty or qty == leg.open_qty)
     )
     if not writes:
-        return _hold_residual(snap, f"left over: {rest[0]} and {rest[1]}, below the venues' minimum")
+        left = " and ".join(map(text, rest))
+        return _hold_residual(snap, f"left over: {left}, below the venues' minimum")
     if any(write.round_no >= timing.max_rounds for write in writes):
         return Move(E.QUARANTINED, f"not flat after {timing.max_rounds} closing orders")
     return _paced(writes, snap, timing, now)

@@ -43,6 +43,7 @@ from trading.domain.market import Book, Side
 from trading.domain.order_state import OrderState
 from trading.execution import dry_run, intents, visit
 from trading.execution.fills import Heard, record
+from trading.execution.warm import warm
 from trading.models import Execution, ExecutionTransition, Leg, OrderIntent
 from trading.venues import get_hub
 
@@ -83,6 +84,7 @@ def drive(execution_id: UUID) -> timedelta | None:
     Returns:
         How long until it is worth looking again, or None when the execution rests.
     """
+    warm(Leg.objects.filter(execution=execution_id).values_list("venue", flat=True))
     quotes: dict[tuple[str, str], Book] = {}
     turn_ends = time.monotonic() + TURN_SEC
     while True:
