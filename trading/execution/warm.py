@@ -1,7 +1,7 @@
 """Connecting before anything is claimed.
 
 The first use of a venue in a process imports ccxt and loads the markets: about a second, in which an order
-already claimed would come too late to be sent (`visit.last_look`), and a pair would end as if nobody wanted it.
+already claimed would come too late to be sent (`visit.last_look`), and both legs would be held back.
 """
 
 from collections.abc import Iterable

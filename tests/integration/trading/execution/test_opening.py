@@ -8,6 +8,7 @@ from ops import desk
 from tests.integration.trading.execution.bench import A, B, Bench, configure
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged
 from trading.models import Attempt, Execution, OrderIntent
+from trading.venues import get_hub
 
 QTY = Decimal("0.033")
 HALF = Decimal("0.016")  # of QTY, on the coarser lot
@@ -283,3 +284,14 @@ def test_quantities_of_different_lots_meet_on_the_coarser(bench: Bench) -> None:
     bench.drive(row)
     assert_hedged(bench, base="ETH")
     assert_books_agree(bench)
+
+
+def test_a_process_that_meets_its_venues_for_the_first_time_sends_in_time(bench: Bench) -> None:
+    """Loading a venue's markets takes longer than an order may wait after its claim: it comes first."""
+    row = bench.open()
+    get_hub().close()  # what a freshly started worker knows: nothing
+    for venue in (A, B):
+        bench.fault(venue, "delay", kind="public", ms=1_200)
+    bench.drive(row)
+    assert path(row) == ["ARMED", "WORKING", "BALANCED"]
+    assert_hedged(bench, QTY)
