@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from statistics import median
 
 import aiohttp
 
@@ -35,17 +36,20 @@ class Job:
 
 @dataclass
 class Sample:
-    """Of one target at one concurrency. ms: of each request; took: seconds of all its turns together."""
+    """Of one target at one concurrency. ms: of each request; turn_p50: of each turn, ms; took: seconds of all
+    turns together.
+    """
 
     name: str
     concurrency: int
     ms: list[float] = field(default_factory=list)
+    turn_p50: list[float] = field(default_factory=list)
     took: float = 0.0
     timing: list[dict[str, float]] = field(default_factory=list)
 
 
 async def _turn(session: aiohttp.ClientSession, target: Target, sample: Sample, job: Job) -> None:
-    left = job.requests
+    left, before = job.requests, len(sample.ms)
     started = time.perf_counter()
 
     async def client() -> None:
@@ -63,6 +67,7 @@ async def _turn(session: aiohttp.ClientSession, target: Target, sample: Sample, 
 
     await asyncio.gather(*(client() for _ in range(sample.concurrency)))
     sample.took += time.perf_counter() - started
+    sample.turn_p50.append(median(sample.ms[before:]))
 
 
 async def run(job: Job) -> list[Sample]:
