@@ -10,6 +10,7 @@ Whatever happens, in whatever order, an execution ends where its two open quanti
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -339,3 +340,39 @@ def test_an_order_unknown_for_too_long_is_quarantined_and_still_asked_for() -> N
     world.calm = True
     world.run()
     assert world.moves[-1] is E.BALANCED
+
+
+def test_of_two_legs_written_a_millisecond_apart_none_goes_out_alone() -> None:
+    world = armed(Scripted(), snapshot())  # type: ignore[arg-type]
+    world.change(world.order(2), written_at=START + timedelta(milliseconds=1))
+    at = START + TIMING.quote_ttl + timedelta(microseconds=500)
+    assert es.decide(world.snap, timing=TIMING, now=at) == es.Discard(
+        (1, 2), "older than the quote it was priced on"
+    )
+
+
+def test_rounds_are_paced_when_a_venue_refuses_at_once() -> None:
+    """refresh · 1, 2, 4, … between them: six refusals take over a second, not a few milliseconds."""
+    world = armed(Scripted(), snapshot())  # type: ignore[arg-type]
+    world.draw = Scripted("fill", "reject", *["reject"] * 6)  # type: ignore[assignment]
+    world.run()
+    assert world.snap.state is E.QUARANTINED
+    written = [o.written_at for o in world.snap.legs[0].orders if o.purpose is Purpose.REVERSE]
+    gaps = [(b - a) / TIMING.refresh for a, b in pairwise(written)]
+    assert [round(gap) for gap in gaps] == [1, 2, 4, 8, 16]
+
+
+def test_an_acknowledged_order_that_cannot_be_read_is_asked_for_ever_more_rarely() -> None:
+    asked = START + TIMING.send_timeout
+    pauses = []
+    for seconds in (0, 2, 10, 60):
+        read_at = asked + timedelta(seconds=seconds)
+        order = OrderView(
+            *(1, 0, 1, Purpose.OPEN, Decimal(1), Decimal(0), OrderState.ACKED, False, START, START, read_at)
+        )
+        snap = snapshot()
+        legs = (replace(snap.legs[0], orders=(order,)), snap.legs[1])
+        decided = es.decide(replace(snap, state=E.QUARANTINED, legs=legs), timing=TIMING, now=read_at)
+        assert isinstance(decided, es.Wait)
+        pauses.append((decided.until - read_at).total_seconds())
+    assert pauses == [0.05, 1, 5, 8]
