@@ -35,7 +35,7 @@ def nudge(task: str, key: UUID, *, after: timedelta = timedelta(0)) -> None:
         except OperationalError as error:
             log.warning("nudge.lost", task=task, key=str(key), error=str(error))
 
-    transaction.on_commit(send)
+    transaction.on_commit(send, robust=True)  # committed is committed, whatever becomes of the hint
 
 
 def sweep() -> int:
