@@ -422,7 +422,7 @@ def as_dict(request: ApprovalRequest) -> dict[str, Any]:
         "quorum": request.quorum,
         "votes": [
             {"by": v.approver.get_username(), "verdict": v.verdict, "comment": v.comment, "at": v.at}
-            for v in request.votes.select_related("approver")
+            for v in request.votes.all()
         ],
         "created_at": request.created_at,
         "expires_at": request.expires_at,

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ops import audit
+from ops import logins
 from ops.actions import approvals, registry, runner
 from ops.actions.base import Outcome, Refusal, Source
 from ops.actions.inputs import arg, json_schema, parse
@@ -99,7 +99,9 @@ class ApprovalsView(APIView):
         parameters=[OpenApiParameter("state", str, enum=ApprovalRequest.State.values), *CURSOR],
     )
     def get(self, request: Request) -> Response:
-        rows: QuerySet[ApprovalRequest] = ApprovalRequest.objects.select_related("requested_by")
+        rows: QuerySet[ApprovalRequest] = ApprovalRequest.objects.select_related(
+            "requested_by"
+        ).prefetch_related("votes__approver")
         rows = rows.filter(**filters(request, "state", states=ApprovalRequest.State.values))
         return page(request, rows, approvals.as_dict, order=("-created_at", "-id"))
 
@@ -261,26 +263,12 @@ class LoginView(APIView):
         assert isinstance(name, str)
         user = authenticate(request._request, username=name, password=password)
         if user is None:
-            _record_login(None, name, "refused", "auth.failed")
+            logins.record(name, user=None, source=Source.REST)
             raise Refusal("auth.failed", "wrong name or password", status=401)
         login(request._request, user)
         assert isinstance(user, User)
-        _record_login(user, name, "executed", "")
+        logins.record(name, user=user, source=Source.REST)
         return Response(_me(user))
-
-
-def _record_login(user: User | None, name: str, verdict: str, code: str) -> None:
-    from django.db import transaction
-
-    with transaction.atomic(durable=True):
-        audit.append(
-            action="auth.login",
-            target=name[:120],
-            verdict=verdict,
-            source="rest",
-            actor=user,
-            code=code,
-        )
 
 
 class LogoutView(APIView):
