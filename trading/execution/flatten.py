@@ -76,6 +76,9 @@ def _finish(job: FlattenJob, remaining: list[tuple[UUID, str]]) -> None:
         "still_open": [{"execution_id": str(pk), "state": state} for pk, state in remaining],
     }
     with transaction.atomic(durable=True):
+        job = FlattenJob.objects.select_for_update().get(pk=job.pk)
+        if job.state != FlattenJob.State.RUNNING:
+            return  # a pass that took too long, and another has finished meanwhile
         job.result = result
         job.state = FlattenJob.State.DONE if flat else FlattenJob.State.UNVERIFIED
         job.finished_at, job.next_at = timezone.now(), None

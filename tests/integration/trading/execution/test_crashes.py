@@ -129,7 +129,7 @@ def test_at_any_statement(bench: Bench, later: Later, trouble: str) -> None:
         if row.state == "BALANCED":
             bench.close(row)
         assert_flat(bench)
-        statement += 7
+        statement += 11
     assert statement > 30
     assert not sent_twice(bench)
     assert_books_agree(bench)

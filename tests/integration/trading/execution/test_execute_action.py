@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, current_app
 from django.conf import settings
 
 from ops.actions import approvals
@@ -342,13 +342,20 @@ def test_a_double_click_is_one_request(busy_bench: Bench) -> None:
     assert ApprovalRequest.objects.filter(action="trading.execute").count() == 1
 
 
-def test_a_broker_that_is_down_costs_nothing(busy_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_down_costs_nothing(
+    busy_bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nobody hears the nudge; the approval is answered all the same, and the sweep finds the row."""
     dead = Celery("dead", set_as_current=False)
     dead.config_from_object("django.conf:settings", namespace="CELERY")
-    dead.conf.update(broker_url=f"redis://127.0.0.1:{free_port()}/0")
+    dead.conf.update(
+        broker_url=f"redis://127.0.0.1:{free_port()}/0",
+        broker_transport_options={"max_retries": 0},
+        task_queues=current_app.conf.task_queues,
+    )
     monkeypatch.setattr(nudge, "current_app", dead)
     row = busy_bench.open()
+    assert "nudge.lost" in caplog.text
     assert machine.wanted(row.pk)
 
 
