@@ -82,12 +82,11 @@ def test_every_beat_entry_names_a_task_that_exists() -> None:
 
 
 def test_every_queue_is_eaten_by_a_worker_of_the_desk() -> None:
-    from django.conf import settings
-
     from cryptobot.celery import ROUTES
+    from cryptobot.settings import ENV  # as loaded: `settings.ENV` of a worker may be on a fixture's DATA_DIR
     from cryptobot.supervisor.children import desk
 
-    words = [word for child in desk(settings.ENV) for word in child.launch().argv]
+    words = [word for child in desk(ENV) for word in child.launch().argv]
     eaten = {queue for before, word in pairwise(words) if before == "-Q" for queue in word.split(",")}
     assert {route["queue"] for route in ROUTES.values()} - eaten == set()
 
