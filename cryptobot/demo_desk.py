@@ -3,15 +3,16 @@
 import json
 import os
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.db import transaction
-from knox.models import AuthToken
 
 from cryptobot.env import Environment
+from ops import audit
+from ops.models import Token
 
 PEOPLE = {
     "alice": "operator",
@@ -34,10 +35,14 @@ def make_demo_desk(env: Environment) -> None:
         return
     path = env.data_dir / FILE_NAME
     known = json.loads(path.read_text())["people"] if path.exists() else {}
-    with transaction.atomic():
+    with audit.recorded():
         people = {name: _person(name, role, known.get(name)) for name, role in PEOPLE.items()}
         # Inside the transaction: a person whose password nobody was told must not remain.
         _write_private(path, {"base_url": env.base_url, "people": people})
+        if audit.unnamed():
+            audit.append_system(
+                action="ops.demo_desk", target="people", verdict="executed", after=sorted(people)
+            )
 
 
 def _person(name: str, role: str, known: dict[str, str] | None) -> dict[str, str]:
@@ -47,9 +52,17 @@ def _person(name: str, role: str, known: dict[str, str] | None) -> dict[str, str
     password = secrets.token_urlsafe(12)
     user.set_password(password)
     user.save()
-    user.groups.set([Group.objects.get(name=role)])
-    AuthToken.objects.filter(user=user).delete()
-    _, token = AuthToken.objects.create(user=user, expiry=None)
+    audit.touch(user)
+    if created:
+        user.groups.set([Group.objects.get(name=role)])
+        audit.touch_keys("ops_user_groups", user.pk)
+    for old in Token.objects.filter(user=user):
+        audit.touch(old)
+        old.delete()
+    row, token = Token.objects.create(
+        user=user, expiry=timedelta(days=90), name="demo desk", scopes=[Token.EVERYTHING]
+    )
+    audit.touch(row)
     return {"role": role, "password": password, "token": token}
 
 

@@ -12,6 +12,7 @@ ENV = load()
 
 SECRET_KEY = ENV.secret("SECRET_KEY")
 AUDIT_HMAC_KEY = ENV.secret("AUDIT_HMAC_KEY")
+FIELD_ENCRYPTION_KEY = ENV.secret("FIELD_ENCRYPTION_KEY")
 DEBUG = ENV.debug
 ALLOWED_HOSTS = [host.strip() for host in ENV.allowed_hosts.split(",") if host.strip()]
 INSTANCE = ENV.instance
@@ -148,7 +149,8 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "ops.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
-REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False}
+KNOX_TOKEN_MODEL = "ops.Token"  # as the migrations of knox want it named
+REST_KNOX = {"TOKEN_MODEL": KNOX_TOKEN_MODEL, "TOKEN_TTL": None, "AUTO_REFRESH": False}
 SPECTACULAR_SETTINGS = {
     "TITLE": "cryptobot",
     "DESCRIPTION": "Operations platform for cross-exchange arbitrage on crypto perpetual swaps",

@@ -14,6 +14,13 @@ DECLARE
         'trading_executiontransition',
         'trading_fill'
     ];
+    owned text[] := ARRAY[
+        'auth_group',
+        'auth_group_permissions',
+        'auth_permission',
+        'django_content_type',
+        'django_migrations'
+    ];
     journal text;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', app);
@@ -25,9 +32,11 @@ BEGIN
             EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON public.%I FROM %I', journal, app);
         END IF;
     END LOOP;
-    -- Migrations are the owner's business.
-    IF to_regclass('public.django_migrations') IS NOT NULL THEN
-        EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON public.django_migrations FROM %I', app);
-    END IF;
+    -- Migrations, and what each role may do (ops/roles.py, synced by migrate), are the owner's business.
+    FOREACH journal IN ARRAY owned LOOP
+        IF to_regclass('public.' || journal) IS NOT NULL THEN
+            EXECUTE format('REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON public.%I FROM %I', journal, app);
+        END IF;
+    END LOOP;
 END
 $$;

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 from django.utils import timezone
 
-from ops import models, selectors
+from ops import models, second_factor, selectors
 from ops.actions import approvals
 from ops.admin_base import Journal, ReadOnly, as_text
 from ops.models import User
@@ -43,6 +43,7 @@ class ApprovalRequestAdmin(ReadOnly):
             assert isinstance(request.user, User)
             context |= {
                 "approval": approvals.as_dict(row),
+                "second_factor": second_factor.enrolled(request.user),
                 "possible": selectors.possible(row, request.user),
                 "late": row.open and row.expires_at <= timezone.now(),
                 "votes": row.votes.select_related("approver"),

@@ -41,7 +41,7 @@ class DeskAdminSite(admin.AdminSite):
         own = [path("act/<str:name>/", page(admin_views.act), name="act")]
         own += [
             path(f"{REQUEST}/<uuid:request_id>/{verb}/", page(admin_views.decide), {"verb": verb}, name=verb)
-            for verb in ("approve", "reject", "apply", "cancel")
+            for verb in ("approve", "reject", "apply", "cancel", "withdraw")
         ]
         return [*own, *super().get_urls()]
 

@@ -29,6 +29,14 @@ def actor_of(request: HttpRequest) -> Actor:
     return Actor(request.user, Credential.SESSION)
 
 
+def _one_time_token(request: HttpRequest) -> str:
+    """A form is carried out once, however often it is sent: back button, double click, reload."""
+    token = request.POST.get("token", "")
+    if not token:
+        raise Refusal("form.token", "the form has lost its one-time token: open the page again", status=422)
+    return token
+
+
 # --- an action ---------------------------------------------------------------
 
 
@@ -79,7 +87,12 @@ def _do(request: HttpRequest, action: Action[Any]) -> HttpResponse:
         data = None
     try:
         outcome = runner.submit(
-            action.name, actor=actor_of(request), data=data, reason=reason, source=Source.ADMIN
+            action.name,
+            actor=actor_of(request),
+            data=data,
+            reason=reason,
+            source=Source.ADMIN,
+            idempotency_key=_one_time_token(request),
         )
     except Refusal as no:
         texts = {k: _text(v) for k, v in data.items()} if isinstance(data, dict) else {}
@@ -180,6 +193,9 @@ def request_url(request_id: UUID) -> str:
     return reverse("admin:ops_approvalrequest_change", args=[request_id])
 
 
+_WITHOUT_WORDS = {"cancel": approvals.cancel, "apply": approvals.apply, "withdraw": approvals.withdraw}
+
+
 @require_POST
 def decide(request: HttpRequest, request_id: UUID, verb: str) -> HttpResponse:
     """approve, reject (with the digest that the page showed), apply or cancel."""
@@ -196,18 +212,18 @@ def decide(request: HttpRequest, request_id: UUID, verb: str) -> HttpResponse:
 
 def _decide(request: HttpRequest, request_id: UUID, verb: str) -> Outcome:
     actor = actor_of(request)
-    if verb == "cancel":
-        row = approvals.cancel(request_id, actor=actor, source=Source.ADMIN)
-        return Outcome(Status.EXECUTED, {"approval": approvals.as_dict(row)})
-    if verb == "apply":
-        return approvals.apply(request_id, actor=actor, source=Source.ADMIN)
+    key = _one_time_token(request)
+    if verb in _WITHOUT_WORDS:
+        return _WITHOUT_WORDS[verb](request_id, actor=actor, source=Source.ADMIN, idempotency_key=key)
     return approvals.vote(
         request_id,
         actor=actor,
         verdict=verb,
         digest=request.POST.get("digest", ""),
         comment=request.POST.get("comment", ""),
+        totp=request.POST.get("totp", ""),
         source=Source.ADMIN,
+        idempotency_key=key,
     )
 
 

@@ -2,17 +2,24 @@
 
 Each entry's hash is an HMAC over its canonical text and the hash before it, with a key that is not in the
 database: whoever can write to the tables still cannot forge the chain.
+
+Whoever writes a control row does so inside `recorded()` and says `touch(row)`: the next entry carries the names
+of those rows, and at commit the database refuses a control row that no entry of its transaction names
+(`migrations/0002_controls.py`).
 """
 
 import hashlib
 import hmac
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 from ops import context
@@ -35,8 +42,71 @@ _HASHED = (
     "code",
     "request_id",
     "correlation_id",
+    "touches",
     "prev_hash",
 )
+#: Tables whose target is not named by the primary key (CONTROL_TABLES of the migration).
+_NAMED_BY = {"ops_configversion": "version", "ops_secondfactor": "user_id", "ops_token": "token_key"}
+_touched: ContextVar[list[str] | None] = ContextVar("touched", default=None)
+
+
+@contextmanager
+def recorded(*, durable: bool = True) -> Iterator[None]:
+    """A transaction that changes control rows and ends with the entries that name them.
+
+    durable: nobody else's transaction is around it; False for what the machine does inside one.
+    """
+    with transaction.atomic(durable=durable):
+        token = _touched.set([])
+        try:
+            yield
+        finally:
+            _touched.reset(token)
+
+
+@contextmanager
+def attempt() -> Iterator[None]:
+    """A savepoint inside `recorded`: when it fails, what was touched in it is forgotten with it."""
+    noted = _noted()
+    mark = len(noted)
+    try:
+        with transaction.atomic():
+            yield
+    except BaseException:
+        del noted[mark:]
+        raise
+
+
+def touch(*rows: models.Model) -> None:
+    """These control rows are written in this transaction. Beside every write of one."""
+    for row in rows:
+        table = row._meta.db_table
+        touch_keys(table, getattr(row, _NAMED_BY.get(table, "pk")))
+
+
+def touch_keys(table: str, *keys: object) -> None:
+    """The same by name, for rows written in one statement and for tables without a model of ours."""
+    _noted().extend(f"{table}:{key}" for key in keys)
+
+
+def unnamed() -> bool:
+    """Whether something was touched since the last entry."""
+    return bool(_touched.get())
+
+
+def _noted() -> list[str]:
+    noted = _touched.get()
+    if noted is None:
+        raise RuntimeError("control rows are written inside audit.recorded()")
+    return noted
+
+
+def _named() -> list[str]:
+    """What was touched since the last entry: each change is named once, by the entry that follows it."""
+    noted = _touched.get() or []
+    names = sorted(set(noted))
+    noted.clear()
+    return names
 
 
 def append(
@@ -45,6 +115,7 @@ def append(
     verdict: str,
     source: str,
     actor: User | None = None,
+    actor_name: str = "",
     target: str = "",
     reason: str = "",
     before: Any = None,
@@ -54,6 +125,7 @@ def append(
 ) -> AuditEntry:
     """Add one entry. Must be the last statement of its transaction: the head's lock is the last of the order.
 
+    actor_name: of somebody who is no row of ours (`os:<login>`).
     before, after: JSON-able (Decimal, datetime and UUID are written as text). Returns the entry with its seq.
     """
     head = AuditHead.objects.select_for_update().get(pk=1)
@@ -61,7 +133,7 @@ def append(
         seq=head.seq + 1,
         at=timezone.now(),
         actor=actor,
-        actor_name=actor.get_username() if actor else "system",
+        actor_name=actor_name or (actor.get_username() if actor else "system"),
         source=source,
         action=action,
         target=target[:120],
@@ -72,6 +144,7 @@ def append(
         code=code,
         request_id=context.request_id(),
         correlation_id=correlation_id,
+        touches=_named(),
         prev_hash=head.hash,
     )
     entry.hash = _hash(entry)
@@ -88,8 +161,6 @@ def append_system(**fields: Any) -> AuditEntry:
 
 def _plain(value: Any) -> Any:
     """As the database will give it back, so that verifying hashes the same text."""
-    import json
-
     return None if value is None else json.loads(canonical_json(value))
 
 

@@ -14,8 +14,8 @@ from redis import Redis
 
 from ops import config, desk, heartbeat, hooks, ping, status
 from ops.actions import registry
-from ops.actions.approvals import quorum
 from ops.actions.base import Danger
+from ops.actions.policy import default_quorum
 from ops.chain_watch import ChainWatch
 from ops.models import HoldCause, ProcessHeartbeat, User
 from ops.status import Component, Reading, Status
@@ -184,7 +184,7 @@ def _file_differs(digest: str) -> bool:
 
 def _approvers() -> Reading:
     """Red when an action that needs others' agreement could never get it (spec 3.2.11)."""
-    needed = quorum()
+    needed = default_quorum()
     actions = [action for action in registry.all_actions() if action.danger is Danger.INCREASES]
     names = {name for action in actions for name in (action.permission, action.approve_permission)}
     holders = _holders(names)

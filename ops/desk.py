@@ -1,15 +1,21 @@
-"""Desk state and HOLD causes. Called by actions and by code that must stop the desk, never by faces."""
+"""Desk state and HOLD causes. Called by actions and by code that must stop the desk, never by faces.
+
+Every writer here runs inside its caller's `audit.recorded()`.
+"""
 
 from collections.abc import Iterable
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from ops import audit
-from ops.models import ApprovalRequest, DeskState, HoldCause, Mode, User
+from ops.actions.base import Actor
+from ops.models import ApprovalRequest, DeskState, Envelope, HoldCause, Mode
 
 DESK = (HoldCause.Scope.DESK.value, "")
+#: The cause that every start of the desk raises.
+STARTED = "desk.start"
 
 
 def get_state() -> DeskState:
@@ -33,6 +39,7 @@ def change(state: DeskState, **values: object) -> None:
     state.version, state.changed_at = F("version") + 1, timezone.now()
     state.save()
     state.refresh_from_db()
+    audit.touch(state)
 
 
 def causes() -> "QuerySet[HoldCause]":
@@ -53,7 +60,7 @@ def add_cause(
     source: str,
     reason: str = "",
     scope: tuple[str, str] = DESK,
-    actor: User | None = None,
+    actor: Actor | None = None,
     resolved: bool = False,
 ) -> bool:
     """Add a cause under the locked desk row; a desk cause means HOLD and voids what would increase risk.
@@ -64,24 +71,26 @@ def add_cause(
     if scope == DESK:  # also when the cause was known: whatever else is true, the desk ends in HOLD
         if state.mode != Mode.HOLD:
             change(state, mode=Mode.HOLD)
-        void_open_requests(f"HOLD: {source}")
+        void_approvals(f"HOLD: {source}", survives_start=source == STARTED)
     return new
 
 
 def _insert_cause(
-    source: str, reason: str, scope: tuple[str, str], actor: User | None, resolved: bool
+    source: str, reason: str, scope: tuple[str, str], actor: Actor | None, resolved: bool
 ) -> bool:
     try:
-        with transaction.atomic():
-            HoldCause.objects.create(
+        with audit.attempt():
+            cause = HoldCause.objects.create(
                 source=source,
                 reason=reason,
                 scope_type=scope[0],
                 scope_key=scope[1],
-                raised_by=actor,
+                raised_by=actor.row if actor else None,
+                manual=actor is not None,
                 state=HoldCause.State.RESOLVED if resolved else HoldCause.State.OPEN,
                 resolved_at=timezone.now() if resolved else None,
             )
+            audit.touch(cause)
     except IntegrityError as known:
         if "hold_cause_one_open_per_machine_source" not in str(known):
             raise
@@ -89,24 +98,47 @@ def _insert_cause(
     return True
 
 
-def void_open_requests(why: str) -> None:
-    """Open requests that increase risk are answered no (spec 3.2.6). The caller holds the desk row: none
-    is being voted on or consumed."""
-    ApprovalRequest.objects.filter(
+def void_approvals(why: str, *, survives_start: bool = False) -> None:
+    """Open requests that increase risk are answered no, and envelopes end (spec 3.2.6). The caller holds the
+    desk row: none is being voted on or consumed.
+
+    survives_start: the desk was started. A launch that was approved for this very start is left as it is.
+    """
+    open_ones = ApprovalRequest.objects.filter(
         state__in=ApprovalRequest.OPEN, execution_state=ApprovalRequest.ExecutionState.NOT_RUN
-    ).filter(policy__danger="increases").update(
+    ).filter(policy__danger="increases")
+    if survives_start:
+        open_ones = open_ones.exclude(policy__survives_start=True)
+    keys = list(open_ones.values_list("pk", flat=True))
+    ApprovalRequest.objects.filter(pk__in=keys).update(
         state=ApprovalRequest.State.VOIDED,
         decided_at=timezone.now(),
         refusal={"code": "voided", "detail": why, "errors": []},
     )
+    audit.touch_keys(ApprovalRequest._meta.db_table, *keys)
+    usable = list(Envelope.objects.filter(ended_at=None).values_list("pk", flat=True))
+    Envelope.objects.filter(pk__in=usable).update(ended_at=timezone.now(), ended_why=why[:160])
+    audit.touch_keys(Envelope._meta.db_table, *usable)
+
+
+def close_causes(scope: tuple[str, str] | None = None) -> None:
+    """Everything unclosed (of `scope`) is closed: only resume and launch may say so."""
+    found = HoldCause.objects.exclude(state=HoldCause.State.CLOSED)
+    if scope is not None:
+        found = found.filter(scope_type=scope[0], scope_key=scope[1])
+    keys, now = list(found.values_list("pk", flat=True)), timezone.now()
+    rows = HoldCause.objects.filter(pk__in=keys)
+    rows.filter(resolved_at=None).update(resolved_at=now)
+    rows.update(state=HoldCause.State.CLOSED, closed_at=now)
+    audit.touch_keys(HoldCause._meta.db_table, *keys)
 
 
 def raise_hold(*, source: str, reason: str, scope: tuple[str, str] = DESK, resolved: bool = False) -> bool:
     """HOLD by the machine itself, with its audit entry, inside the caller's transaction or one of its own."""
-    with transaction.atomic():
+    with audit.recorded(durable=False):
         state = lock()
         new = add_cause(state, source=source, reason=reason, scope=scope, resolved=resolved)
-        if new:
+        if new or audit.unnamed():
             audit.append_system(
                 action="ops.hold", target="desk", verdict="executed", reason=reason, after={"source": source}
             )
@@ -115,13 +147,18 @@ def raise_hold(*, source: str, reason: str, scope: tuple[str, str] = DESK, resol
 
 def resolve_cause(source: str, *, why: str) -> int:
     """The cause is gone; the HOLD stays until `ops.resume`. Returns how many causes this resolved."""
-    with transaction.atomic():
-        found = HoldCause.objects.filter(source=source, state=HoldCause.State.OPEN).update(
+    with audit.recorded(durable=False):
+        lock()
+        keys = list(
+            HoldCause.objects.filter(source=source, state=HoldCause.State.OPEN).values_list("pk", flat=True)
+        )
+        HoldCause.objects.filter(pk__in=keys).update(
             state=HoldCause.State.RESOLVED, resolved_at=timezone.now()
         )
-        if found:
+        audit.touch_keys(HoldCause._meta.db_table, *keys)
+        if keys:
             audit.append_system(action="ops.resolve_cause", target=source, verdict="executed", reason=why)
-    return found
+    return len(keys)
 
 
 def desk_started() -> None:
@@ -131,11 +168,13 @@ def desk_started() -> None:
     """
     from django.conf import settings
 
-    with transaction.atomic(durable=True):
+    with audit.recorded():
         state = lock()
         before = {"mode": state.mode, "safe_mode": state.safe_mode}
-        if state.mode != Mode.HOLD or not any(c.source == "desk.start" for c in causes()):
-            add_cause(state, source="desk.start", reason="the desk was started", resolved=True)
+        if any(c.source == STARTED for c in causes()):
+            void_approvals("the desk was started", survives_start=True)
+        else:
+            add_cause(state, source=STARTED, reason="the desk was started", resolved=True)
         if not state.safe_mode:
             change(state, safe_mode=True)
         asked = (

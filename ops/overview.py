@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ops import config, desk, heartbeat, hooks, status
-from ops.actions.approvals import quorum
+from ops.actions.policy import default_quorum
 from ops.models import ApprovalRequest, DeskState, HoldCause, Mode
 from ops.status import GROUPS, Group, Row, Snapshot, Status
 
@@ -125,7 +125,7 @@ def flags(state: DeskState, *, mode: str) -> dict[str, Any]:
 def _two_man_rule() -> bool:
     """Derived: some other person must always agree. Without a configuration nobody can agree to anything."""
     try:
-        return quorum() >= 1
+        return default_quorum() >= 1
     except LookupError:
         return True
 

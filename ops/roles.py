@@ -7,13 +7,14 @@ installed are simply not there yet.
 
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 
+from ops import audit
 from ops.actions import registry
 from ops.actions.base import Action
-from ops.models import DeskState
+from ops.models import ApprovalPolicy, DeskState
 
 VIEWER, AUDITOR, OPERATOR, RISK_MANAGER, ADMIN = "viewer", "auditor", "operator", "risk_manager", "admin"
 
@@ -24,32 +25,72 @@ REQUESTS: dict[str, set[str]] = {
     OPERATOR: {
         "ops.hold",
         "ops.resume",
+        "ops.launch",
         "ops.safe_mode",
+        "ops.post_only",
+        "ops.reduce_only",
         "trading.execute",
+        "trading.grant_envelope",
+        "trading.revoke_envelope",
         "trading.close",
         "trading.flatten",
     },
-    RISK_MANAGER: {"ops.hold", "ops.safe_mode"},
+    RISK_MANAGER: {
+        "ops.hold",
+        "ops.safe_mode",
+        "ops.post_only",
+        "ops.reduce_only",
+        "ops.set_policy",
+        "trading.revoke_envelope",
+    },
     ADMIN: {"ops.hold"},
 }
-APPROVES: dict[str, set[str]] = {
-    OPERATOR: {"ops.resume", "ops.safe_mode", "trading.execute"},
-    RISK_MANAGER: {"ops.resume", "ops.safe_mode", "trading.execute"},
+_DESK = {
+    "ops.resume",
+    "ops.launch",
+    "ops.safe_mode",
+    "ops.post_only",
+    "ops.reduce_only",
+    "trading.execute",
+    "trading.grant_envelope",
 }
+APPROVES: dict[str, set[str]] = {OPERATOR: _DESK, RISK_MANAGER: _DESK | {"ops.set_policy"}}
 
 
 def sync(sender: AppConfig, **_: object) -> None:
-    """post_migrate: permissions of every registered action, groups, and what each group holds. Idempotent."""
+    """post_migrate, after the last app: permissions of every registered action, groups, what each group holds,
+    and a policy row for each action. Idempotent; on record when it changed who holds what."""
+    if sender is not list(apps.get_app_configs())[-1]:
+        return
+    with audit.recorded(durable=False):
+        changed = _sync()
+        if changed:
+            audit.append_system(action="ops.sync_roles", target="roles", verdict="executed", after=changed)
+
+
+def _sync() -> dict[str, Any]:
+    """What each role has won and lost."""
     for action in registry.all_actions():
         kind = _content_type(action)
         _permission(kind, action.permission, f"Can ask for: {action.title}")
         _permission(kind, action.approve_permission, f"Can approve: {action.title}")
+        ApprovalPolicy.objects.get_or_create(action=action.name)
     reading = list(Permission.objects.filter(codename__startswith="view_"))
+    changed = {}
     for role, names in REQUESTS.items():
-        group, _new = Group.objects.get_or_create(name=role)
+        group, new = Group.objects.get_or_create(name=role)
         wanted = names | {_approval_of(name) for name in APPROVES.get(role, ())}
         held = [p for name in sorted(wanted) if (p := _find(name)) is not None]
-        group.permissions.set([*reading, *held])
+        before = set(group.permissions.all())
+        if new or before != {*reading, *held}:
+            group.permissions.set([*reading, *held])
+            audit.touch(group)
+            audit.touch_keys("auth_group_permissions", group.pk)
+            changed[role] = {
+                "won": sorted(p.codename for p in {*reading, *held} - before),
+                "lost": sorted(p.codename for p in before - {*reading, *held}),
+            }
+    return changed
 
 
 def _content_type(action: Action[Any]) -> ContentType:

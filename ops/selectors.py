@@ -41,14 +41,16 @@ def waiting_for(user: User) -> list[ApprovalRequest]:
 
 
 def possible(request: ApprovalRequest, user: User) -> set[str]:
-    """Which of approve, reject, apply, cancel to offer to `user`."""
+    """Which of approve, reject, withdraw, apply, cancel to offer to `user`."""
     if not open_requests().filter(pk=request.pk).exists():
         return set()
     own = request.requested_by_id == user.pk
-    voted = {vote.approver_id: vote.verdict for vote in request.votes.all()}
+    voted = {v.approver_id: v.verdict for v in request.votes.all() if v.withdrawn_at is None}
     offered = {"cancel"} if own else set()
     if request.state == State.APPROVED and (own or voted.get(user.pk) == Vote.Verdict.APPROVE):
         offered.add("apply")
+    if request.state == State.PENDING and user.pk in voted:
+        offered.add("withdraw")
     if request.state == State.PENDING and not own and user.pk not in voted and _may_approve(request, user):
         offered |= {"approve", "reject"}
     return offered

@@ -2,9 +2,10 @@
 
 from celery import shared_task
 
-from ops.actions import approvals
+from ops.actions import approvals, once
 
 
 @shared_task(name="ops.expire_requests")
 def expire_requests() -> None:
     approvals.expire()
+    once.prune()

@@ -18,8 +18,10 @@ urlpatterns = [
     path("api/ui/approvals/<uuid:request_id>", v.ApprovalView.as_view()),
     path("api/ui/approvals/<uuid:request_id>/approve", v.VoteView.as_view(verdict="approve")),
     path("api/ui/approvals/<uuid:request_id>/reject", v.VoteView.as_view(verdict="reject")),
-    path("api/ui/approvals/<uuid:request_id>/apply", v.ApplyView.as_view()),
-    path("api/ui/approvals/<uuid:request_id>/cancel", v.CancelView.as_view()),
+    *(
+        path(f"api/ui/approvals/<uuid:request_id>/{verb}", v.RequestVerbView.as_view(verb=verb))
+        for verb in ("apply", "cancel", "withdraw")
+    ),
     path("api/ui/audit", v.AuditView.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 from django.db import connection, transaction
@@ -66,13 +66,22 @@ def _take_role(old: str, new: str) -> None:
 
 def _flush_as_superuser() -> None:
     """`transaction=True` tests end with TRUNCATE, which append-only triggers and grants rightly refuse."""
-    from django.contrib.contenttypes.models import ContentType
-
     flush = connection.ops.execute_sql_flush
     rights = ["SET LOCAL ROLE NONE", "SET LOCAL session_replication_role = replica"]
 
     def execute_sql_flush(statements: Sequence[str]) -> None:
         flush([*rights, *statements] if statements else statements)
-        ContentType.objects.clear_cache()  # what post_migrate makes again gets new ids
 
     connection.ops.execute_sql_flush = execute_sql_flush  # type: ignore[method-assign, assignment]
+    _keep_what_only_the_owner_writes()
+
+
+def _keep_what_only_the_owner_writes() -> None:
+    """Roles and permissions are synced by the owner's migrate; nobody could make them again after a flush."""
+    names = connection.introspection.django_table_names
+    kept = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
+
+    def django_table_names(*args: Any, **options: Any) -> list[str]:
+        return [name for name in names(*args, **options) if name not in kept]
+
+    connection.introspection.django_table_names = django_table_names  # type: ignore[method-assign]

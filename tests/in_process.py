@@ -14,11 +14,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.test import Client
 
 from cryptobot.demo_desk import PEOPLE
-from ops import config
+from ops import audit, config
 from ops.models import User
+from tests import factories
 from trading.paper.server import PaperVenues
 from trading.venues import get_hub
 
@@ -51,12 +53,16 @@ def fresh_desk() -> dict[str, "Caller"]:
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # or whitenoise warns of it
     config.ensure_first_version()
     config.versions.forget()
-    return {name: Caller(_person(name, role)) for name, role in PEOPLE.items()}
+    with transaction.atomic():  # the first people of a desk come together
+        return {name: Caller(_person(name, role)) for name, role in PEOPLE.items()}
 
 
 def _person(name: str, role: str) -> User:
-    user = User.objects.create_user(name, password=f"{name}'s own password", is_staff=True)
-    user.groups.set([Group.objects.get(name=role)])
+    with factories.arranged():
+        user = User.objects.create_user(name, password=f"{name}'s own password", is_staff=True)
+        user.groups.set([Group.objects.get(name=role)])
+        audit.touch(user)
+        audit.touch_keys("ops_user_groups", user.pk)
     return user
 
 

@@ -71,6 +71,13 @@ class Execution(models.Model):
     approval = models.OneToOneField(
         "ops.ApprovalRequest", null=True, on_delete=models.PROTECT, related_name="execution"
     )
+    envelope = models.ForeignKey(
+        "ops.Envelope",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="executions",
+        help_text="The approval for several executions of which this was one",
+    )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )

@@ -9,14 +9,15 @@ The runner calls the hooks in this order:
 Everything inside the transaction reads rows only.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
 
 from django.db.models import Model
 
-from ops.models import ApprovalRequest, User
+from ops.models import ApprovalRequest, Token, User
 
 InputT = TypeVar("InputT")
 
@@ -31,6 +32,7 @@ class Credential(StrEnum):
     SESSION = "session"
     TOKEN = "token"  # noqa: S105 (a kind of credential)
     PASSWORD = "password"  # noqa: S105 (proven at the command line)
+    OS = "os"  # a login of this host, at the command line: may only stop
 
 
 class Source(StrEnum):
@@ -69,6 +71,7 @@ class Outcome:
     body: Mapping[str, Any] = field(default_factory=dict)
     after: Any = None
     audit_seq: int | None = None
+    repeated: bool = False  # a first answer given again
 
     @property
     def http_status(self) -> int:
@@ -80,10 +83,27 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person, and how it was proven that it is this person."""
+    """A person, and how it was proven that it is this person.
+
+    scopes: of a token: action names, or `*`. A login of this host (`Actor.of_host`) is no row of ours.
+    """
 
     user: User
     credential: Credential
+    scopes: tuple[str, ...] = (Token.EVERYTHING,)
+
+    @classmethod
+    def of_host(cls, login: str) -> "Actor":
+        return cls(User(username=f"os:{login}"), Credential.OS)
+
+    @property
+    def name(self) -> str:
+        return self.user.get_username()
+
+    @property
+    def row(self) -> User | None:
+        """For foreign keys."""
+        return self.user if self.user.pk else None
 
 
 @dataclass(slots=True)
@@ -95,7 +115,9 @@ class Context(Generic[InputT]):
     reason: str
     source: Source
     evidence: Any = None
+    prepared: bool = False
     approval: ApprovalRequest | None = None
+    keep: Callable[[Any], None] = lambda _: None  # remembers the answer under its Idempotency-Key
 
 
 @dataclass(frozen=True)
@@ -117,6 +139,10 @@ class Action(Generic[InputT]):
     model: ClassVar[type[Model] | None] = None
     #: Whether the run waits for, and holds still, the desk's state. A stop that does not change it need not.
     locks_desk: ClassVar[bool] = True
+    #: Whether a login of this host may do it without being a person of the desk: it only ever stops.
+    stops: ClassVar[bool] = False
+    #: A role of which at least one approver must be.
+    vote_from: ClassVar[str] = ""
 
     @property
     def permission(self) -> str:
@@ -153,6 +179,15 @@ class Action(Generic[InputT]):
     def approvals_needed(self, ctx: Context[InputT], quorum: int) -> int:
         """How many other people must agree; `quorum` is the profile's. Stops need none."""
         return quorum if self.risk(ctx.input) is Danger.INCREASES else 0
+
+    def approved_for(self, data: InputT) -> timedelta:
+        """How long an approval may be used."""
+        return timedelta(minutes=5)
+
+    def waits_for_start(self, data: InputT) -> bool:
+        """Approved, it is not run by the last vote but by the next start of the desk, which does not void it
+        (or by hand, with `apply`)."""
+        return False
 
     def before(self, ctx: Context[InputT]) -> dict[str, Any]:
         """The values this will change, as they are: frozen into the digest."""

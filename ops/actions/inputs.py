@@ -37,11 +37,12 @@ class InputField:
     default: Any
     help: str
     choices: tuple[str, ...]
+    secret: bool = False
 
 
-def arg(*, help: str, default: Any = MISSING, choices: tuple[str, ...] = ()) -> Any:
-    """A dataclass field with what a face needs to show it."""
-    return field(default=default, metadata={"help": help, "choices": choices})
+def arg(*, help: str, default: Any = MISSING, choices: tuple[str, ...] = (), secret: bool = False) -> Any:
+    """A dataclass field with what a face needs to show it. secret: never shown again, never on record."""
+    return field(default=default, metadata={"help": help, "choices": choices, "secret": secret})
 
 
 def describe(kind: type) -> list[InputField]:
@@ -61,7 +62,16 @@ def _describe(item: "Field[Any]", hint: Any) -> InputField:
         default=None if item.default is MISSING else item.default,
         help=item.metadata.get("help", ""),
         choices=item.metadata.get("choices", ()),
+        secret=item.metadata.get("secret", False),
     )
+
+
+def without_secrets(kind: type, data: Any) -> Any:
+    """What may be kept of an input, or of what was sent as one."""
+    if not isinstance(data, dict):
+        return data
+    secrets = {item.name for item in describe(kind) if item.secret}
+    return {name: "(secret)" if name in secrets else value for name, value in data.items()}
 
 
 def parse(kind: type, data: Any) -> Any:

@@ -23,5 +23,9 @@ def get(name: str) -> Action[Any]:
         raise Refusal("action.unknown", f"no action is called {name!r}", status=404) from None
 
 
+def knows(name: str) -> bool:
+    return name in _actions
+
+
 def all_actions() -> list[Action[Any]]:
     return [_actions[name] for name in sorted(_actions)]

@@ -8,43 +8,55 @@ locks an execution therefore says `locks_desk = False`.)
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import Model
 
 from ops import access, audit, desk
-from ops.actions import approvals, registry
-from ops.actions.base import Action, Actor, Context, Danger, Outcome, Refusal, Source, Status
-from ops.actions.inputs import is_text, parse
+from ops.actions import approvals, once, policy, registry
+from ops.actions.base import Action, Actor, Context, Credential, Danger, Outcome, Refusal, Source, Status
+from ops.actions.inputs import is_text, parse, without_secrets
 from ops.canonical import plain
+from ops.models import Token
 
 log = structlog.get_logger()
 
 
-def submit(name: str, *, actor: Actor, data: Any, reason: str = "", source: Source) -> Outcome:
+def submit(
+    name: str, *, actor: Actor, data: Any, reason: str = "", source: Source, idempotency_key: str = ""
+) -> Outcome:
     """Do it, or ask for approval.
 
     Args:
         name: the action's, e.g. `ops.hold`.
         data: its input as JSON data.
+        idempotency_key: the caller's own; the same key again gives the first answer (`ops.actions.once`).
 
     Raises:
         Refusal: with a stable code; already audited.
     """
-    try:
-        return _submit(registry.get(name), actor, data, reason, source)
-    except Refusal as refusal:
-        audit_refusal(name, actor, refusal, source=source, reason=reason, data=data)
-        raise
+
+    def do(keep: once.Keep) -> Outcome:
+        try:
+            return _submit(registry.get(name), actor, data, reason, source, keep)
+        except Refusal as refusal:
+            audit_refusal(name, actor, refusal, source=source, reason=reason, data=data, keep=keep)
+            raise
+
+    said = {"action": name, "input": data, "reason": reason}
+    return once.run(actor=actor, source=source, key=idempotency_key, said=said, do=do)
 
 
-def _submit(action: Action[Any], actor: Actor, data: Any, reason: str, source: Source) -> Outcome:
+def _submit(
+    action: Action[Any], actor: Actor, data: Any, reason: str, source: Source, keep: once.Keep
+) -> Outcome:
     ctx = _prepared(action, actor, data, reason, source)
+    ctx.keep = keep
     try:
-        with transaction.atomic(durable=True):
+        with audit.recorded():
             if action.locks_desk:
                 desk.lock()
             return _decide(action, ctx)
@@ -53,16 +65,31 @@ def _submit(action: Action[Any], actor: Actor, data: Any, reason: str, source: S
 
 
 def _prepared(action: Action[Any], actor: Actor, data: Any, reason: str, source: Source) -> Context[Any]:
-    if not access.may_somewhere(actor.user, action.permission):
+    if actor.credential is not Credential.OS and not access.may_somewhere(actor.user, action.permission):
         raise _denied(actor, action.permission)
+    _require_scope(actor, action)
     require_words(reason=reason)
     parsed = action.normalise(parse(action.Input, data), actor)
-    require(actor, action.permission, action.objects(parsed))
+    if actor.credential is Credential.OS:
+        _require_stop(actor, action, parsed)
+    else:
+        require(actor, action.permission, action.objects(parsed))
     if action.reason_required and not reason.strip():
         raise Refusal("reason.required", f"{action.name} needs a reason", status=422)
     ctx = Context(actor, parsed, reason, source)
     ctx.evidence = action.prepare(ctx)
     return ctx
+
+
+def _require_scope(actor: Actor, action: Action[Any]) -> None:
+    if Token.EVERYTHING not in actor.scopes and action.name not in actor.scopes:
+        raise Refusal("token.scope", f"this token is not for {action.name}", status=403)
+
+
+def _require_stop(actor: Actor, action: Action[Any], data: Any) -> None:
+    """Whoever is at the machine may stop the desk, and nothing else."""
+    if action.risk(data) is not Danger.REDUCES or not action.stops:
+        raise Refusal("os.stops_only", f"{actor.name} may only stop: log in as a person", status=403)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,17 @@ class Rehearsal:
     approvals: int
     early: Outcome | None
 
+    def as_dict(self) -> dict[str, Any]:
+        early = {"outcome": self.early.as_dict()} if self.early else {}
+        return {
+            "status": "rehearsed",
+            "input": self.input,
+            "danger": self.danger.value,
+            "diff": self.diff,
+            "approvals_needed": self.approvals,
+            **early,
+        }
+
 
 def rehearse(name: str, *, actor: Actor, data: Any, reason: str = "", source: Source) -> Rehearsal:
     """For a confirmation page: everything up to the effect, on rows only read. Nothing is audited, since
@@ -90,26 +128,33 @@ def rehearse(name: str, *, actor: Actor, data: Any, reason: str = "", source: So
     early = action.check(ctx)
     if early is not None:
         return Rehearsal(plain(ctx.input), action.risk(ctx.input), [], 0, early)
-    needed = action.approvals_needed(ctx, approvals.quorum())
+    needed = action.approvals_needed(ctx, policy.requirement(action).quorum)
     return Rehearsal(plain(ctx.input), action.risk(ctx.input), plain(action.diff(ctx)), needed, None)
 
 
 def _decide(action: Action[Any], ctx: Context[Any]) -> Outcome:
+    outcome = _judged(action, ctx)
+    ctx.keep(outcome)
+    return outcome
+
+
+def _judged(action: Action[Any], ctx: Context[Any]) -> Outcome:
     early = action.check(ctx)
     if early is not None:
         return audited(action, ctx, early)
-    needed = action.approvals_needed(ctx, approvals.quorum())
+    requirement = policy.requirement(action)
+    needed = action.approvals_needed(ctx, requirement.quorum)
     if not needed:
         before = plain(action.before(ctx))
         return audited(action, ctx, action.execute(ctx), before)
-    request = approvals.create(action, ctx, needed)
+    request = approvals.create(action, ctx, quorum=needed, vote_from=requirement.vote_from)
     asked = {"approval": request.pk, "digest": request.digest}
     outcome = Outcome(Status.PENDING, {"approval": approvals.as_dict(request)}, after=asked)
     return audited(action, ctx, outcome, request.before)
 
 
 def audited(action: Action[Any], ctx: Context[Any], outcome: Outcome, before: Any = None) -> Outcome:
-    """The audit entry is the transaction's last statement.
+    """The audit entry, after everything else of the run: its lock is the last one.
 
     before: the values as they were before `outcome` changed them.
     """
@@ -118,13 +163,17 @@ def audited(action: Action[Any], ctx: Context[Any], outcome: Outcome, before: An
         target=action.target(ctx.input),
         verdict=outcome.status.value,
         source=ctx.source.value,
-        actor=ctx.actor.user,
+        actor=ctx.actor.row,
+        actor_name=ctx.actor.name,
         reason=ctx.reason,
-        before={"input": ctx.input, **({"values": before} if before else {})},
+        before={
+            "input": without_secrets(action.Input, plain(ctx.input)),
+            **({"values": before} if before else {}),
+        },
         after=outcome.after,
         correlation_id=str(ctx.approval.pk) if ctx.approval else "",
     )
-    return Outcome(outcome.status, outcome.body, outcome.after, entry.seq)
+    return replace(outcome, audit_seq=entry.seq)
 
 
 def require(actor: Actor, permission: str, objects: Iterable[Model] = ()) -> None:
@@ -133,8 +182,7 @@ def require(actor: Actor, permission: str, objects: Iterable[Model] = ()) -> Non
 
 
 def _denied(actor: Actor, permission: str) -> Refusal:
-    who = actor.user.get_username()
-    return Refusal("permission.denied", f"{who} does not hold {permission}", status=403)
+    return Refusal("permission.denied", f"{actor.name} does not hold {permission}", status=403)
 
 
 def require_words(**texts: Any) -> None:
@@ -153,28 +201,33 @@ def audit_refusal(
     reason: str = "",
     data: Any = None,
     target: str = "",
+    keep: once.Keep = once.keep_nothing,
 ) -> None:
     """Somebody tried: say so, whatever became of the transaction in which they tried."""
     try:
-        with transaction.atomic(durable=True):
+        with audit.recorded():
             audit.append(
                 action=_short(name, 64),
                 target=_short(target, 120),
                 verdict="refused",
                 source=source.value,
-                actor=actor.user,
+                actor=actor.row,
+                actor_name=actor.name,
                 reason=_short(reason, 4000),
-                before={"input": _loggable(data)},
+                before={"input": _loggable(name, data)},
                 after={"detail": _short(refusal.detail, 2000)},
                 code=refusal.code,
             )
+            keep(refusal)
     except Exception:
         log.exception("audit.refusal_lost", action=name, code=refusal.code)
         raise
 
 
-def _loggable(data: Any) -> Any:
+def _loggable(name: str, data: Any) -> Any:
     """What was sent, short and without floats: bad input must not be able to break its own audit entry."""
+    if registry.knows(name):
+        data = without_secrets(registry.get(name).Input, data)
     if isinstance(data, dict):
         return {_short(k, 64): _short(v, 200) for k, v in list(data.items())[:32]}
     return _short(data, 200)

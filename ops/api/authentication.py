@@ -7,12 +7,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication as KnoxAuthentication
-from knox.models import AuthToken
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
 from ops.actions.base import Actor, Credential
-from ops.models import User
+from ops.models import Token, User
 
 
 class SessionAuthentication(authentication.SessionAuthentication):
@@ -35,7 +34,7 @@ class CsrfRefused(exceptions.PermissionDenied):
 class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
     """`Authorization: Token …`; hashed in the database, expiring, and never good for a vote."""
 
-    def _cleanup_token(self, token: AuthToken) -> bool:
+    def _cleanup_token(self, token: Token) -> bool:
         """Whether the token has expired. Knox would also read all the person's others, at each request."""
         expired: bool = token.expiry is not None and token.expiry < timezone.now()
         if expired:
@@ -68,7 +67,7 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
 def issue_token(user: User, *, expiry: timedelta) -> str:
     """A new personal token; its text is shown once and kept only as a hash."""
-    _, token = AuthToken.objects.create(user, expiry=expiry)
+    _, token = Token.objects.create(user, expiry=expiry)
     return str(token)
 
 

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from ops import logins
 from ops.actions import approvals, registry, runner
 from ops.actions.base import Outcome, Refusal, Source
-from ops.actions.inputs import arg, json_schema, parse
+from ops.actions.inputs import arg, json_schema, parse, without_secrets
 from ops.api.authentication import actor_of
 from ops.api.pages import filters, page
 from ops.api.schema import SUBMISSION, action_body
@@ -30,6 +30,8 @@ CURSOR = [OpenApiParameter("cursor", str), OpenApiParameter("limit", int)]
 def answer(outcome: Outcome) -> Response:
     body = outcome.as_dict()
     headers = {"Location": str(body["location"])} if "location" in body else {}
+    if outcome.repeated:
+        headers["Idempotent-Replayed"] = "true"
     return Response(body, status=outcome.http_status, headers=headers)
 
 
@@ -40,11 +42,19 @@ def object_of(request: Request) -> dict[str, Any]:
     return dict(request.data)
 
 
+def key_of(request: Request) -> str:
+    """The caller's promise to repeat itself: see `ops.actions.once`."""
+    return str(request.headers.get("Idempotency-Key", ""))
+
+
 def submit(name: str, request: Request) -> Response:
-    """The body is the action's input plus `reason`."""
+    """The body is the action's input plus `reason`. `?dry_run=true`: what it would do, and nothing else."""
     data = object_of(request)
     reason = data.pop("reason", "")
-    return answer(runner.submit(name, actor=actor_of(request), data=data, reason=reason, source=Source.REST))
+    asked = {"actor": actor_of(request), "data": data, "reason": reason, "source": Source.REST}
+    if request.query_params.get("dry_run", "").lower() in {"1", "true"}:
+        return Response(runner.rehearse(name, **asked).as_dict())
+    return answer(runner.submit(name, **asked, idempotency_key=key_of(request)))
 
 
 class ActionView(APIView):
@@ -123,6 +133,7 @@ class ApprovalsView(APIView):
             data=data.get("input", {}),
             reason=data.get("reason", ""),
             source=Source.REST,
+            idempotency_key=key_of(request),
         )
         return answer(outcome)
 
@@ -137,6 +148,7 @@ class ApprovalView(APIView):
 class VoteInput:
     digest: str = arg(help="The digest of the request that was displayed to the voter")
     comment: str = arg(help="Why; required to reject", default="")
+    totp: str = arg(help="A fresh code of your second factor, where you have one", default="", secret=True)
 
 
 class VoteView(APIView):
@@ -153,7 +165,8 @@ class VoteView(APIView):
             word: VoteInput = parse(VoteInput, data)
         except Refusal as refusal:
             name, target = f"approval.{self.verdict}", str(request_id)
-            runner.audit_refusal(name, actor, refusal, source=Source.REST, data=data, target=target)
+            said = without_secrets(VoteInput, data)
+            runner.audit_refusal(name, actor, refusal, source=Source.REST, data=said, target=target)
             raise
         outcome = approvals.vote(
             request_id,
@@ -161,24 +174,24 @@ class VoteView(APIView):
             verdict=self.verdict,
             digest=word.digest,
             comment=word.comment,
+            totp=word.totp,
             source=Source.REST,
+            idempotency_key=key_of(request),
         )
         return answer(outcome)
 
 
-class ApplyView(APIView):
+class RequestVerbView(APIView):
+    """`apply`: run an approved request whose execution was refused, now. `cancel`: its requester takes it
+    back. `withdraw`: a voter takes the vote back while the request is pending."""
+
+    verb: ClassVar[str] = ""
+
     @extend_schema(request=None, responses=OUTCOME)
     def post(self, request: Request, request_id: UUID) -> Response:
-        """Run an approved request whose execution was refused, now."""
-        return answer(approvals.apply(request_id, actor=actor_of(request), source=Source.REST))
-
-
-class CancelView(APIView):
-    @extend_schema(request=None, responses={200: OUTCOME[200]})
-    def post(self, request: Request, request_id: UUID) -> Response:
-        """Its requester takes it back."""
-        row = approvals.cancel(request_id, actor=actor_of(request), source=Source.REST)
-        return Response({"status": "executed", "approval": approvals.as_dict(row)})
+        do = {"apply": approvals.apply, "cancel": approvals.cancel, "withdraw": approvals.withdraw}[self.verb]
+        actor = actor_of(request)
+        return answer(do(request_id, actor=actor, source=Source.REST, idempotency_key=key_of(request)))
 
 
 class ChecklistView(APIView):

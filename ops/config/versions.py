@@ -4,7 +4,6 @@ import threading
 import time
 
 from django.conf import settings
-from django.db import transaction
 
 from ops import audit
 from ops.config.loader import LoadedConfig, parse
@@ -58,12 +57,13 @@ def ensure_first_version() -> ConfigVersion:
         return found
     text = (settings.BASE_DIR / "configs" / f"config.{profile}.yaml").read_text()
     loaded = parse(text)
-    with transaction.atomic():
+    with audit.recorded(durable=False):
         row, new = ConfigVersion.objects.get_or_create(
             version=1,
             defaults={"profile": profile, "yaml": text, "digest": loaded.digest, "active": True},
         )
         if new:
+            audit.touch(row)
             audit.append_system(
                 action="ops.config_loaded",
                 target="1",

@@ -2,9 +2,12 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from django import template
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 register = template.Library()
@@ -22,6 +25,7 @@ _SHAPES = {
     "not_run": ("○", "over"),
     "executed": ("●", "go"),
     "refused": ("■", "stop"),
+    "withdrawn": ("○", "over"),
     "approve": ("●", "go"),
     "reject": ("■", "stop"),
     "open": ("■", "stop"),
@@ -37,6 +41,12 @@ _SHAPES = {
 def badge(word: str, text: str = "") -> dict[str, str]:
     shape, kind = _SHAPES.get(str(word), ("○", "over"))
     return {"shape": shape, "kind": kind, "text": text or str(word)}
+
+
+@register.simple_tag
+def one_time_token() -> SafeString:
+    """The hidden field that makes a form good for one carrying-out (`ops.actions.once`)."""
+    return format_html('<input type="hidden" name="token" value="{}">', uuid4().hex)
 
 
 @register.filter

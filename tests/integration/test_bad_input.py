@@ -15,7 +15,7 @@ import pytest
 import time_machine
 from django.apps import apps
 from django.test import override_settings
-from knox.models import AuthToken
+from ops.models import Token
 
 from cryptobot.demo.venues import until
 from ops import desk
@@ -52,7 +52,7 @@ def everything() -> dict[str, list[dict[str, Any]]]:
         if model.__name__ not in {"AuditEntry", "AuditHead"}:
             found = list(model._default_manager.order_by("pk").values())
             rows[model.__name__] = [{k: v for k, v in row.items() if k != "last_login"} for row in found]
-    return rows | {"tokens": list(AuthToken.objects.order_by("pk").values())}
+    return rows | {"tokens": list(Token.objects.order_by("pk").values())}
 
 
 class Refused:
@@ -440,7 +440,7 @@ def test_a_rejection_without_a_word(people: People, asked: dict[str, Any]) -> No
 
 
 def test_a_program_does_not_vote(people: People, asked: dict[str, Any]) -> None:
-    _, token = AuthToken.objects.create(people["bob"].user)
+    _, token = Token.objects.create(people["bob"].user)
     program = Caller()
     program.client.defaults["HTTP_AUTHORIZATION"] = f"Token {token}"
     refused = posted(program, f"{APPROVALS}/{asked['id']}/approve", digest=asked["digest"])

@@ -115,8 +115,16 @@ CREATE TRIGGER order_guard BEFORE UPDATE ON trading_orderintent
 CREATE FUNCTION trading_execution_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        IF NOT NEW.dry_run THEN
-            PERFORM ops_consume_approval(NEW.approval_id, 'trading.execute');
+        IF NOT NEW.dry_run AND NEW.envelope_id IS NOT NULL THEN
+            PERFORM ops_use_envelope(NEW.envelope_id, 'trading.execute');
+        ELSIF NOT NEW.dry_run THEN
+            -- An approval names the plan by its uid: of this very plan, not of another of that pair.
+            PERFORM ops_consume_approval(NEW.approval_id, ARRAY['trading.execute'], r.target)
+               FROM ops_approvalrequest r WHERE r.id = NEW.approval_id AND r.payload ->> 'uid' = NEW.plan_id::text;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'trading.execute needs an approved, unexpired, unused request of this plan'
+                    USING ERRCODE = 'check_violation';
+            END IF;
         END IF;
         RETURN NEW;
     END IF;
@@ -124,8 +132,8 @@ BEGIN
         RAISE EXCEPTION 'an execution does not go from % to %', OLD.state, NEW.state
             USING ERRCODE = 'check_violation';
     END IF;
-    IF (NEW.plan_id, NEW.symbol, NEW.dry_run, NEW.approval_id, NEW.plan_digest) IS DISTINCT FROM
-       (OLD.plan_id, OLD.symbol, OLD.dry_run, OLD.approval_id, OLD.plan_digest) THEN
+    IF (NEW.plan_id, NEW.symbol, NEW.dry_run, NEW.approval_id, NEW.envelope_id, NEW.plan_digest) IS DISTINCT FROM
+       (OLD.plan_id, OLD.symbol, OLD.dry_run, OLD.approval_id, OLD.envelope_id, OLD.plan_digest) THEN
         RAISE EXCEPTION 'what an execution was approved for is frozen' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;

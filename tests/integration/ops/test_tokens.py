@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from knox.models import AuthToken
+from ops.models import Token
 
 from ops.api.authentication import issue_token
 from ops.models import User
@@ -25,14 +25,14 @@ def user() -> User:
 def test_an_expired_token_is_refused_and_gone(user: User) -> None:
     old = issue_token(user, expiry=timedelta(seconds=-1))
     assert me(old).status_code == 401
-    assert not AuthToken.objects.exists()
+    assert not Token.objects.exists()
 
 
 def test_another_token_of_the_same_person_is_not_touched(user: User) -> None:
     issue_token(user, expiry=timedelta(seconds=-1))
     good = issue_token(user, expiry=timedelta(hours=1))
     assert me(good).json()["username"] == "tess"
-    assert AuthToken.objects.count() == 2
+    assert Token.objects.count() == 2
 
 
 def test_a_token_with_another_tail_is_refused(user: User) -> None:

@@ -1,0 +1,33 @@
+"""The control frame's rows. Written only by the runner, the actions and the services of this app.
+
+What a control rests on is enforced by the database as well: `migrations/0002_controls.py`.
+"""
+
+from ops.models.approvals import ApprovalPolicy, ApprovalRequest, Envelope, IdempotencyKey, Vote
+from ops.models.audit import AuditEntry, AuditHead
+from ops.models.config import ConfigVersion
+from ops.models.desk import DeskState, HoldCause, Mode
+from ops.models.health import ProcessHeartbeat
+from ops.models.incidents import Incident, IncidentEvent
+from ops.models.people import SealedSecret, SecondFactor, Token, User
+
+__all__ = [
+    "ApprovalPolicy",
+    "ApprovalRequest",
+    "AuditEntry",
+    "AuditHead",
+    "ConfigVersion",
+    "DeskState",
+    "Envelope",
+    "HoldCause",
+    "IdempotencyKey",
+    "Incident",
+    "IncidentEvent",
+    "Mode",
+    "ProcessHeartbeat",
+    "SealedSecret",
+    "SecondFactor",
+    "Token",
+    "User",
+    "Vote",
+]
