@@ -89,17 +89,15 @@ CREATE TRIGGER request_guard BEFORE INSERT OR UPDATE OR DELETE ON ops_approvalre
 """
 
 # Other apps' triggers call it too: use up the approved, unexpired, unused request of one of these actions and that
-# target. One statement that looks and marks: a request is used once, also by two transactions at the same time; one
-# request may allow several changes of one transaction (`ops.launch` leaves HOLD and SAFE_MODE).
+# target. One statement that looks and marks: a request is used once, also by two transactions at the same time.
 QUORUM = """
 CREATE FUNCTION ops_consume_approval(wanted_request uuid, wanted_actions text[], wanted_target text)
     RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE ops_approvalrequest r SET execution_state = 'executed', executed_at = clock_timestamp()
      WHERE r.id = wanted_request AND r.action = ANY (wanted_actions) AND r.target = wanted_target
-       AND (r.executed_txid = pg_current_xact_id()::text::bigint
-            OR (r.state = 'approved' AND r.execution_state = 'not_run' AND r.expires_at > clock_timestamp()
-                AND ops_approvers(r.id) >= r.quorum));
+       AND r.state = 'approved' AND r.execution_state = 'not_run' AND r.expires_at > clock_timestamp()
+       AND ops_approvers(r.id) >= r.quorum;
     IF NOT FOUND THEN
         RAISE EXCEPTION '% of % needs an approved, unexpired, unused request', wanted_actions[1], wanted_target
             USING ERRCODE = 'check_violation';
@@ -123,10 +121,11 @@ END $$;
 
 CREATE FUNCTION ops_desk_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.mode = 'HOLD' AND NEW.mode = 'RUN' THEN
+    IF OLD.mode = 'HOLD' AND NEW.mode = 'RUN' AND OLD.safe_mode AND NOT NEW.safe_mode THEN
+        PERFORM ops_consume_approval(NEW.approval_id, ARRAY['ops.launch'], 'desk');
+    ELSIF OLD.mode = 'HOLD' AND NEW.mode = 'RUN' THEN
         PERFORM ops_consume_approval(NEW.approval_id, ARRAY['ops.resume', 'ops.launch'], 'desk');
-    END IF;
-    IF OLD.safe_mode AND NOT NEW.safe_mode THEN
+    ELSIF OLD.safe_mode AND NOT NEW.safe_mode THEN
         PERFORM ops_consume_approval(NEW.approval_id, ARRAY['ops.safe_mode', 'ops.launch'], 'desk');
     END IF;
     IF OLD.post_only AND NOT NEW.post_only THEN

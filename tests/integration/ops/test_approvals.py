@@ -79,7 +79,12 @@ def test_a_request_freezes_what_is_asked() -> None:
     assert request.before == {"safe_mode": True}
     assert request.diff == [{"field": "SAFE_MODE", "before": True, "after": False}]
     assert (request.quorum, request.config_version, request.fence) == (1, 1, 1)
-    assert request.policy == {"danger": "increases", "approve_permission": "ops.approve_safe_mode"}
+    assert request.policy == {
+        "danger": "increases",
+        "approve_permission": "ops.approve_safe_mode",
+        "vote_from": "",
+        "survives_start": False,
+    }
     assert request.expires_at - request.created_at == timedelta(minutes=15)
     assert len(request.digest) == 64
 
@@ -345,7 +350,7 @@ def test_a_new_hold_voids_what_was_approved_and_not_done() -> None:
 def test_its_requester_takes_it_back() -> None:
     request = safe_mode_request()
     refused("cancel.stranger", lambda: cancel("bob", request))
-    assert cancel("alice", request).state == State.CANCELLED
+    assert cancel("alice", request).body["approval"]["state"] == State.CANCELLED
     refused("approval.closed", lambda: cancel("alice", request))
     refused("approval.closed", lambda: vote("bob", request))
     assert AuditEntry.objects.filter(action="approval.cancel", verdict="executed").count() == 1

@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
-from ops import desk
+from ops import audit, desk
 from ops.models import ApprovalRequest, AuditEntry, DeskState, HoldCause
 from tests import factories
 from tests.database import as_owner
@@ -55,7 +55,9 @@ def insert_vote(
 def test_an_honest_vote_is_accepted(request_: ApprovalRequest) -> None:
     """So that the refusals below are not of the statement's shape."""
     sql, values = insert_vote(request_, "bob")
-    assert run(sql, *values) == 1
+    with factories.arranged():
+        assert run(sql, *values) == 1
+        audit.touch(request_.votes.get())
 
 
 def test_a_vote_on_one_s_own_request(request_: ApprovalRequest) -> None:
@@ -130,7 +132,7 @@ def test_what_was_asked_is_frozen(request_: ApprovalRequest, change: str) -> Non
     [
         ("state = 'approved'", "lacks votes"),
         ("expires_at = expires_at + interval '1 hour'", "only approval changes"),
-        ("execution_state = 'executed'", "only an approved request"),
+        ("execution_state = 'executed'", "only an approved, unexpired request"),
         ("state = 'nonsense'", "does not go from"),
     ],
 )
@@ -161,7 +163,7 @@ def test_a_request_is_born_pending(request_: ApprovalRequest, column: str, value
 def test_a_used_approval_stays_used() -> None:
     safe_mode_off()
     for change in ("execution_state = 'not_run'", "execution_state = 'refused'"):
-        refuse("only an approved request is executed, and once", f"UPDATE ops_approvalrequest SET {change}")
+        refuse("only an approved, unexpired request is executed, and once", f"UPDATE ops_approvalrequest SET {change}")
     refuse("does not go from", "UPDATE ops_approvalrequest SET state = 'cancelled'")
 
 
@@ -195,13 +197,15 @@ def test_a_pending_request_is_no_approval(sql: str) -> None:
 
 
 def test_an_approval_of_something_else_is_none() -> None:
-    refuse("ops.resume needs", LEAVE_HOLD, approved("ops.safe_mode").pk)
+    refuse("ops.resume of desk needs", LEAVE_HOLD, approved("ops.safe_mode").pk)
 
 
 def test_an_approval_is_used_once_and_in_time() -> None:
     request = approved("ops.resume")
-    assert run(LEAVE_HOLD, request.pk) == 1
-    run("UPDATE ops_deskstate SET mode = 'HOLD'")
+    with factories.arranged():
+        assert run(LEAVE_HOLD, request.pk) == 1
+        run("UPDATE ops_deskstate SET mode = 'HOLD'")
+        audit.touch(desk.get_state(), request)
     refuse("needs an approved", LEAVE_HOLD, request.pk)
 
 
