@@ -160,8 +160,8 @@ def test_an_action_is_a_form_then_a_confirmation_then_done() -> None:
     client = as_("alice")
     form = Page(page(client, ACT_HOLD)).form(step="review")
     assert form["method"] == "post"
-    assert set(form["fields"]) == {"csrfmiddlewaretoken", "step", "reason"}
-    confirm = client.post(ACT_HOLD, {"step": "review", "reason": "lunch"})
+    assert set(form["fields"]) == {"csrfmiddlewaretoken", "step", "reason", "scope", "key"}
+    confirm = client.post(ACT_HOLD, {"step": "review", "scope": "desk", "reason": "lunch"})
     assert confirm.status_code == 200
     assert "Happens at once" in text(confirm.content.decode())
     assert not HoldCause.objects.exists()  # nothing yet
@@ -176,6 +176,33 @@ def test_an_action_is_a_form_then_a_confirmation_then_done() -> None:
         "lunch",
         "ops.hold",
     )
+
+
+def test_a_form_is_carried_out_once_however_often_it_is_sent() -> None:
+    client = as_("alice")
+    confirm = client.post(ACT_HOLD, {"step": "review", "reason": "lunch"}).content.decode()
+    fields = Page(confirm).form(step="do")["fields"]
+    assert len(fields["token"]) == 32
+    first, again = (client.post(ACT_HOLD, fields, follow=True).content.decode() for _ in range(2))
+    assert HoldCause.objects.count() == 1
+    assert "HOLD: executed (audit entry" in text(first)
+    assert text(first) == text(again)
+    other = client.post(ACT_HOLD, {**fields, "reason": "another"}).content.decode()
+    assert "idempotency.mismatch: " in text(other)
+    lost = client.post(ACT_HOLD, {**fields, "token": ""}).content.decode()
+    assert "form.token: " in text(lost)
+    assert HoldCause.objects.count() == 1
+
+
+def test_a_voter_may_take_the_vote_back() -> None:
+    factories.make_desk(quorum=2)
+    request = ask("alice", "ops.safe_mode", enabled=False)
+    vote("bob", request)
+    bob = as_("bob")
+    form = Page(page(bob, request_page(request))).form(action="/withdraw/")
+    shown = text(bob.post(form["action"], form["fields"], follow=True).content.decode())
+    assert "○ withdrawn" in shown
+    assert not request.votes.filter(withdrawn_at=None).exists()
 
 
 def test_what_increases_risk_shows_the_change_and_becomes_a_request() -> None:
@@ -214,7 +241,7 @@ def test_a_refusal_names_its_code_and_keeps_what_was_typed(
 
 @pytest.mark.parametrize("sent", ["", "nonsense", "[]", '{"enabled": "no"}', "[" * 5000])
 def test_a_confirmation_that_was_tampered_with_is_refused_and_on_record(sent: str) -> None:
-    answer = as_("alice").post(ACT_SAFE, {"step": "do", "input": sent, "reason": "x"})
+    answer = as_("alice").post(ACT_SAFE, {"step": "do", "input": sent, "reason": "x", "token": "1"})
     assert answer.status_code == 422
     assert AuditEntry.objects.latest("seq").code == "input.invalid"
     assert desk.get_state().safe_mode
@@ -289,7 +316,9 @@ def test_buttons_are_those_that_could_work() -> None:
 def test_a_refused_verb_says_its_code(name: str, verb: str, fields: dict[str, str], code: str) -> None:
     request = ask("alice", "ops.safe_mode", enabled=False)
     answer = as_(name).post(
-        f"/admin/ops/approvalrequest/{request.pk}/{verb}/", {"digest": request.digest, **fields}, follow=True
+        f"/admin/ops/approvalrequest/{request.pk}/{verb}/",
+        {"digest": request.digest, "token": "1", **fields},
+        follow=True,
     )
     assert f"{code}: " in text(answer.content.decode())
     assert AuditEntry.objects.latest("seq").code == code
@@ -300,7 +329,7 @@ def test_a_refused_verb_says_its_code(name: str, verb: str, fields: dict[str, st
 
 def test_its_requester_takes_it_back() -> None:
     request = ask("alice", "ops.safe_mode", enabled=False)
-    as_("alice").post(f"/admin/ops/approvalrequest/{request.pk}/cancel/")
+    as_("alice").post(f"/admin/ops/approvalrequest/{request.pk}/cancel/", {"token": "1"})
     request.refresh_from_db()
     assert request.state == "cancelled"
 
@@ -310,7 +339,9 @@ def test_a_vote_whose_action_refuses_says_why() -> None:
     request = ask("alice", "ops.resume")
     desk.raise_hold(source="maintenance", reason="x", scope=("venue", "okx"), resolved=True)
     answer = as_("bob").post(
-        f"/admin/ops/approvalrequest/{request.pk}/approve/", {"digest": request.digest}, follow=True
+        f"/admin/ops/approvalrequest/{request.pk}/approve/",
+        {"digest": request.digest, "token": "1"},
+        follow=True,
     )
     shown = text(answer.content.decode())
     assert "approval.stale: changed since it was asked for: before" in shown
