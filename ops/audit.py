@@ -3,8 +3,8 @@
 Each entry's hash is an HMAC over its canonical text and the hash before it, with a key that is not in the
 database: whoever can write to the tables still cannot forge the chain.
 
-Whoever writes a control row does so inside `recorded()` and says `touch(row)`: the next entry carries the names
-of those rows, and at commit the database refuses a control row that no entry of its transaction names
+Whoever writes a control row does so inside `recorded()` and says `touch(row)`: the next entry carries the
+names of those rows, and at commit the database refuses a control row that no entry of its transaction names
 (`migrations/0002_controls.py`).
 """
 

@@ -178,7 +178,7 @@ def desk_started() -> None:
         if not state.safe_mode:
             change(state, safe_mode=True)
         asked = (
-            "" if settings.ENV.safe_mode else "SAFE_MODE=false needs an approved action: starting with true"
+            "" if settings.ENV.safe_mode else "SAFE_MODE=false: true until an approved ops.launch is taken up"
         )
         audit.append_system(
             action="ops.desk_start",

@@ -58,8 +58,8 @@ APPROVES: dict[str, set[str]] = {OPERATOR: _DESK, RISK_MANAGER: _DESK | {"ops.se
 
 
 def sync(sender: AppConfig, **_: object) -> None:
-    """post_migrate, after the last app: permissions of every registered action, groups, what each group holds,
-    and a policy row for each action. Idempotent; on record when it changed who holds what."""
+    """post_migrate, after the last app: permissions of every registered action, groups, what each group
+    holds, and a policy row for each action. Idempotent; on record when it changed who holds what."""
     if sender is not list(apps.get_app_configs())[-1]:
         return
     with audit.recorded(durable=False):
@@ -104,7 +104,7 @@ def _content_type(action: Action[Any]) -> ContentType:
 
 
 def _permission(kind: ContentType, name: str, title: str) -> None:
-    """Written only where it differs: after a flush (tests) the application's role, which may not, runs this."""
+    """Written only where it differs: after a flush (tests) this runs as the application, which may not."""
     values = {"content_type": kind, "name": title[:255]}
     found = Permission.objects.filter(pk__in=_ids(name))
     if not found.exists():

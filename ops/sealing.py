@@ -1,7 +1,7 @@
 """Encrypt what must be kept and must not be read by whoever reads the database: AES-256-GCM.
 
-The key ring is `FIELD_ENCRYPTION_KEY`: keys separated by commas, the first seals and all of them open, so that
-a new key is put in front and the old one is removed when nothing needs it.
+The key ring is `FIELD_ENCRYPTION_KEY`: keys separated by commas, the first seals and all of them open, so
+that a new key is put in front and the old one is removed when nothing needs it.
 """
 
 import base64

@@ -65,6 +65,8 @@ def _start(supervisor: Supervisor, env: Environment) -> None:
     processes = children.desk(env)
     supervisor.start(*processes)
     supervisor.wait_ready(*(p.name for p in processes))
+    if not env.safe_mode:
+        supervisor.run_to_end("launch", children.one_shot(env, "launch_at_start"))
     supervisor.output.plain(welcome(env, first_start=first_start))
 
 

@@ -1,8 +1,8 @@
 """`Idempotency-Key`: a command is carried out once, however often it is sent (spec 3.1).
 
-The first answer is written in the command's own transaction, so a crash leaves both or neither. While the first
-still runs its session holds an advisory lock: a repetition is told so instead of waiting, and the lock of a
-process that died is gone with it.
+The first answer is written in the command's own transaction, so a crash leaves both or neither. While the
+first still runs its session holds an advisory lock: a repetition is told so instead of waiting, and the lock
+of a process that died is gone with it.
 """
 
 import hashlib

@@ -247,6 +247,8 @@ def as_refusal(collision: IntegrityError) -> Refusal:
     text = str(collision)
     if "approval_one_open_per_target" in text:
         return Refusal("approval.open_exists", "a request for this action and target is already open")
+    if "is used up, ended or over" in text:
+        return Refusal("envelope.used_up", "the envelope has no run left: ask for approval", status=409)
     if "needs an approved" in text:
         return Refusal("approval.missing", text.splitlines()[0], status=403)
     raise collision

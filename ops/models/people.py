@@ -11,7 +11,7 @@ from django.utils import timezone
 from knox.models import AbstractAuthToken
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]
     """A person, or a program acting for one. Roles are groups (`ops.roles`). Never removed: deactivated."""
 
     no_vote_until = models.DateTimeField(
@@ -26,7 +26,7 @@ class User(AbstractUser):
         null=True, editable=False, help_text="The transaction that made this row; written by the database"
     )
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """Without Django's silent re-hash at login: credentials change by actions only, and on record."""
         return check_password(raw_password, self.password)
 

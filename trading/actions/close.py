@@ -26,6 +26,7 @@ class Close(Action[CloseInput]):
     locks_desk = False  # a stop waits for nobody
     Input = CloseInput
     reason_required = False
+    stops = True
 
     def target(self, data: CloseInput) -> str:
         return str(data.execution_id)

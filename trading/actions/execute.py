@@ -13,15 +13,16 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db.models.functions import Now
 
-from ops import desk, hooks
+from ops import desk, envelopes, hooks
 from ops.actions import approvals
 from ops.actions.base import Action, Actor, Context, Danger, Outcome, Refusal, Status
 from ops.actions.inputs import InvalidInput, arg
 from ops.actions.registry import register
-from ops.models import ApprovalRequest, Mode
+from ops.models import ApprovalRequest, Envelope, Mode
 from risk.services import risk_gate
 from trading import desk_config
 from trading.domain.canonical import decimal_text
+from trading.domain.envelope import EnvelopeBounds, Terms
 from trading.domain.execution_state import FINAL
 from trading.domain.plan import Plan
 from trading.execution.creating import create_execution
@@ -49,6 +50,7 @@ class ExecuteInput:
     uid: UUID | None = arg(help="Identity of the plan; a plan is executed once", default=None)
 
 
+ZERO = Decimal(0)
 PREVIEW_FIELDS = tuple(f.name for f in fields(PreviewRequest) if f.name != "intent")
 
 
@@ -115,7 +117,7 @@ class Execute(Action[ExecuteInput]):
         return None
 
     def approvals_needed(self, ctx: Context[ExecuteInput], quorum: int) -> int:
-        return 0 if settings.ENV.dry_run or ctx.approval else quorum
+        return 0 if settings.ENV.dry_run or ctx.approval or _envelope(ctx) else quorum
 
     def diff(self, ctx: Context[ExecuteInput]) -> list[dict[str, Any]]:
         """What the pair would add, at the prices of the request."""
@@ -145,9 +147,32 @@ class Execute(Action[ExecuteInput]):
             user=ctx.actor.user,
             reason=ctx.reason,
             approval=ctx.approval,
+            envelope=None if settings.ENV.dry_run or ctx.approval else _envelope(ctx),
             dry_run=settings.ENV.dry_run,
         )
         return _accepted(row)
+
+
+def _envelope(ctx: Context[ExecuteInput]) -> Envelope | None:
+    """An approval for several executions that covers this one. Asked under the desk's lock; the database counts."""
+    data, plan = ctx.input, ctx.evidence.plan
+    if None in (data.notional, data.min_edge_bps, data.max_slippage_bps):
+        return None
+    terms = Terms(
+        symbol=plan.pair,
+        venues=frozenset(leg.venue for leg in plan.legs),
+        notional=data.notional or ZERO,
+        min_edge_bps=data.min_edge_bps if data.min_edge_bps is not None else ZERO,
+        max_slippage_bps=data.max_slippage_bps if data.max_slippage_bps is not None else ZERO,
+    )
+    found = (row for row in envelopes.usable("trading.execute") if _bounds(row).covers(terms))
+    return next(found, None)
+
+
+def _bounds(row: Envelope) -> EnvelopeBounds:
+    frozen = row.bounds
+    numbers = {name: Decimal(frozen[name]) for name in ("max_notional", "min_edge_bps", "max_slippage_bps")}
+    return EnvelopeBounds(symbol=frozen["symbol"], venues=tuple(frozen["venues"]), **numbers)
 
 
 def _from_terms(terms: PlanTerms) -> ExecuteInput:
@@ -181,7 +206,8 @@ def _asked_before(ctx: Context[ExecuteInput]) -> Outcome | None:
 
 def _accepted(row: Execution) -> Outcome:
     body = {"execution_id": str(row.pk), "location": f"/api/ui/executions/{row.pk}"}
-    return Outcome(Status.ACCEPTED, body, after={"execution": row.pk, "state": row.state})
+    after = {"execution": row.pk, "state": row.state, "envelope": row.envelope_id}
+    return Outcome(Status.ACCEPTED, body, after=after)
 
 
 def _require_run(state: Any, priced: Priced) -> None:

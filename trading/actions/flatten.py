@@ -28,6 +28,7 @@ class Flatten(Action[FlattenInput]):
     locks_desk = False  # a stop waits for nobody
     Input = FlattenInput
     reason_required = False
+    stops = True
 
     def target(self, data: FlattenInput) -> str:
         return f"{data.venue or 'all venues'} {data.symbol or 'all symbols'}"
@@ -54,7 +55,7 @@ class Flatten(Action[FlattenInput]):
             venue=ctx.input.venue or "",
             symbol=pair.symbol if pair else "",
             reason=ctx.reason,
-            requested_by=ctx.actor.user,
+            requested_by=ctx.actor.row,
             next_at=now,
             deadline_at=now + timedelta(seconds=config.execution.flatten_deadline_sec),
         )

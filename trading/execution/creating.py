@@ -4,8 +4,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from ops import hooks
-from ops.models import ApprovalRequest, User
+from ops import audit, hooks
+from ops.models import ApprovalRequest, Envelope, User
 from risk import reservations
 from risk.domain.gate import LegIntent, worst_notional
 from trading import desk_config
@@ -19,12 +19,19 @@ from trading.services.preview import Priced
 
 
 def create_execution(
-    priced: Priced, *, uid: UUID, user: User, reason: str, approval: ApprovalRequest | None, dry_run: bool
+    priced: Priced,
+    *,
+    uid: UUID,
+    user: User,
+    reason: str,
+    approval: ApprovalRequest | None,
+    envelope: Envelope | None = None,
+    dry_run: bool,
 ) -> Execution:
     """PLANNED → APPROVED → ARMED with intents written; a worker is nudged on commit.
 
     dry_run: the process's own DRY_RUN, whatever was approved. The database refuses a real execution without
-    an approved, unused request.
+    an approved, unused request of this plan, and counts the runs of an envelope.
     """
     plan, config = priced.plan, desk_config.active()
     assert isinstance(plan, Plan)
@@ -39,12 +46,14 @@ def create_execution(
         plan=encode(plan),
         plan_digest=plan.digest,
         approval=approval,
+        envelope=envelope,
         requested_by=user,
         reason=reason,
         config_version=config.version,
         fence=hooks.fence().fence,
         next_at=now,
     )
+    audit.touch(*(row for row in (approval, envelope) if row))  # the database marks them used
     _journal(execution, dry_run)
     legs = [_leg(execution, index, leg, priced) for index, leg in enumerate(plan.legs)]
     if not dry_run:
