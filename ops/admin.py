@@ -62,6 +62,17 @@ class VoteAdmin(Journal):
     date_hierarchy = "at"
 
 
+@admin.register(models.Envelope)
+class EnvelopeAdmin(ReadOnly):
+    list_display = ("created_at", "action", "used", "count", "expires_at", "ended_at", "ended_why")
+    list_filter = ("action",)
+    search_fields = ("request__requested_by__username", "ended_why")
+    date_hierarchy = "created_at"
+
+    def offers(self, obj: models.Envelope, user: User) -> list[tuple[str, dict[str, Any]]]:
+        return [] if obj.ended_at else [("trading.revoke_envelope", {"envelope_id": str(obj.pk)})]
+
+
 @admin.register(models.DeskState)
 class DeskStateAdmin(ReadOnly):
     list_display = ("mode", "safe_mode", "post_only", "reduce_only", "version", "changed_at")

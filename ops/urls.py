@@ -22,6 +22,7 @@ urlpatterns = [
         path(f"api/ui/approvals/<uuid:request_id>/{verb}", v.RequestVerbView.as_view(verb=verb))
         for verb in ("apply", "cancel", "withdraw")
     ),
+    path("api/ui/envelopes", v.EnvelopesView.as_view()),
     path("api/ui/audit", v.AuditView.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),

@@ -81,16 +81,20 @@ def _stop(supervisor: Supervisor) -> None:
 
 def welcome(env: Environment, *, first_start: bool) -> str:
     """What to do first. Passwords are shown once, when they were made."""
-    lines = ["", f"  The desk is ready: {env.base_url}/admin/  ({env.exchange_profile}, in HOLD)"]
+    mode = ", in HOLD" if env.safe_mode else ""  # otherwise the launch has said above what became of it
+    lines = ["", f"  The desk is ready: {env.base_url}/admin/  ({env.exchange_profile}{mode})"]
     people = children.read_demo_desk(env.data_dir)
     if people:
         lines.append(f"  People, passwords and API tokens: {env.data_dir / 'demo-desk.json'}")
     if people and first_start:
         width = max(map(len, people))
         lines += [f"    {name:<{width}}  {password}" for name, password in people.items()]
+    if env.safe_mode:
+        lines += [
+            "  First: log in there as alice and ask for a launch (HOLD and SAFE_MODE off in one request);",
+            "  then log in as bob in another browser and approve it.",
+        ]
     lines += [
-        "  First: log in there as alice and ask to switch SAFE_MODE off and to resume;",
-        "  then log in as bob in another browser and approve both.",
         "  Ctrl-C ends everything. `make demo` in another terminal tells the whole story.",
         "",
     ]

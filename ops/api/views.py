@@ -13,14 +13,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ops import logins
+from ops import envelopes, logins
 from ops.actions import approvals, registry, runner
 from ops.actions.base import Outcome, Refusal, Source
 from ops.actions.inputs import arg, json_schema, parse, without_secrets
 from ops.api.authentication import actor_of
 from ops.api.pages import filters, page
 from ops.api.schema import SUBMISSION, action_body
-from ops.models import ApprovalRequest, AuditEntry, User
+from ops.models import ApprovalRequest, AuditEntry, Envelope, User
 
 ANY = OpenApiTypes.OBJECT
 OUTCOME = {200: {"$ref": "#/components/schemas/Outcome"}, 202: {"$ref": "#/components/schemas/Outcome"}}
@@ -192,6 +192,14 @@ class RequestVerbView(APIView):
         do = {"apply": approvals.apply, "cancel": approvals.cancel, "withdraw": approvals.withdraw}[self.verb]
         actor = actor_of(request)
         return answer(do(request_id, actor=actor, source=Source.REST, idempotency_key=key_of(request)))
+
+
+class EnvelopesView(APIView):
+    """One approval for several executions: what is left of each."""
+
+    @extend_schema(responses=ANY, parameters=CURSOR)
+    def get(self, request: Request) -> Response:
+        return page(request, Envelope.objects.all(), envelopes.as_dict, order=("-created_at", "-id"))
 
 
 class ChecklistView(APIView):
