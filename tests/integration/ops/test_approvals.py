@@ -36,7 +36,7 @@ def apply(name: str, request: ApprovalRequest) -> Outcome:
     return approvals.apply(request.pk, actor=actor(name), source=Source.REST)
 
 
-def cancel(name: str, request: ApprovalRequest) -> ApprovalRequest:
+def cancel(name: str, request: ApprovalRequest) -> Outcome:
     return approvals.cancel(request.pk, actor=actor(name), source=Source.REST)
 
 
