@@ -43,6 +43,7 @@ from trading.domain.market import Book, Side
 from trading.domain.order_state import OrderState
 from trading.execution import dry_run, intents, visit
 from trading.execution.fills import Heard, record
+from trading.execution.stopped import not_allowed
 from trading.execution.warm import warm
 from trading.models import Execution, ExecutionTransition, Leg, OrderIntent
 from trading.venues import get_hub
@@ -158,6 +159,12 @@ def _advance(
                     state=OrderState.UNKNOWN
                 )
             case Send(orders=ids):
+                if refused := () if execution.dry_run else not_allowed(ids, legs, state):
+                    if not alone:
+                        raise _AlarmError
+                    _settle_unsent(refused, "HOLD: would neither reduce nor hedge", now)
+                    move(execution, ExecutionState.QUARANTINED, "an order not allowed in HOLD", now=now)
+                    return Rest()  # the core is wrong: no further try without a person
                 return _claim(ids, now)
             case Read() | Wait() | Rest():
                 return decision

@@ -1,0 +1,70 @@
+"""The last look before an order is claimed while the desk is stopped (spec 3.3): rows in, verdict out.
+
+The core writes nothing but hedges, reversals and closes then; this does not take its word for it.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from django.db.models import F, QuerySet, Sum
+
+from ops.models import DeskState, Mode
+from risk.domain.gate import InstrumentState
+from risk.domain.hold import Begun, Stop, may_pass
+from trading.domain.market import Side
+from trading.domain.order_state import TERMINAL
+from trading.models import Leg, OrderIntent, Position
+
+ZERO = Decimal(0)
+
+
+def not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], state: DeskState) -> tuple[int, ...]:
+    """Those of `ids` that would neither reduce nor hedge. The desk's row is held: nobody resumes meanwhile."""
+    stop = _stop(state)
+    if stop is None:
+        return ()
+    orders = OrderIntent.objects.filter(pk__in=ids)
+    return tuple(
+        order.pk
+        for order in orders
+        if may_pass(_signed(order, order.qty), _instrument(order), begun=_begun(order, legs), stop=stop)
+        is None
+    )
+
+
+def _stop(state: DeskState) -> Stop | None:
+    if state.mode == Mode.HOLD:
+        return Stop.HOLD
+    return Stop.REDUCE_ONLY if state.reduce_only else None
+
+
+def _signed(order: OrderIntent, qty: Decimal) -> Decimal:
+    return qty * Side(order.side).sign
+
+
+def _instrument(order: OrderIntent) -> InstrumentState:
+    """Net and what works beside this order, of all executions, on its (venue, symbol)."""
+    net = (
+        Position.objects.filter(venue=order.venue, symbol=order.symbol).values_list("net", flat=True).first()
+    )
+    working = _working().filter(venue=order.venue, symbol=order.symbol).exclude(pk=order.pk)
+    by_side = dict(working.values_list("side").annotate(left=Sum(F("qty") - F("filled"))))
+    return InstrumentState(
+        net=net or ZERO,
+        working_buy=by_side.get(Side.BUY.value) or ZERO,
+        working_sell=by_side.get(Side.SELL.value) or ZERO,
+    )
+
+
+def _begun(order: OrderIntent, legs: Mapping[int, Leg]) -> Begun:
+    """Everything this execution has bought and sold, and what of it still works beside this order."""
+    delta = ZERO
+    for leg in legs.values():
+        for other in leg.orders.all():
+            at_work = other.sent_at is not None and other.state not in TERMINAL and other.pk != order.pk
+            delta += _signed(other, other.qty if at_work else other.filled)
+    return Begun(delta)
+
+
+def _working() -> "QuerySet[OrderIntent]":
+    return OrderIntent.objects.filter(sent_at__isnull=False).exclude(state__in=sorted(TERMINAL))
