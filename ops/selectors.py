@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from ops import access
 from ops.actions import registry
-from ops.actions.base import Action, Refusal
+from ops.actions.base import Action, Danger, Refusal
 from ops.actions.inputs import parse
 from ops.models import ApprovalRequest, User, Vote
 
@@ -15,8 +15,9 @@ State = ApprovalRequest.State
 
 
 def doable(user: User) -> list[Action[Any]]:
-    """Actions that `user` may ask for, on something at least."""
-    return [action for action in registry.all_actions() if access.may_somewhere(user, action.permission)]
+    """Actions that `user` may ask for, on something at least; what stops stands first."""
+    found = [action for action in registry.all_actions() if access.may_somewhere(user, action.permission)]
+    return sorted(found, key=lambda action: action.danger is not Danger.REDUCES)
 
 
 def open_requests() -> "QuerySet[ApprovalRequest]":
