@@ -110,6 +110,7 @@ class Execute(Action[ExecuteInput]):
             return earlier
         if not settings.ENV.dry_run:
             _require_run(state, priced)
+            _require_maker(state, priced)
         if not ctx.reason.strip():
             raise Refusal("reason.required", "trading.execute needs a reason", status=422)
         _require_valid(ctx.input, priced)
@@ -223,6 +224,12 @@ def _require_run(state: Any, priced: Priced) -> None:
         raise Refusal("leader.not_leader", "this instance does not lead", status=423)
     if state.reduce_only:
         raise Refusal("desk.reduce_only", "REDUCE_ONLY is on: nothing new may open", status=423)
+
+
+def _require_maker(state: Any, priced: Priced) -> None:
+    """POST_ONLY may have been switched on after this plan was priced."""
+    if state.post_only and isinstance(priced.plan, Plan) and not any(g.post_only for g in priced.plan.legs):
+        raise Refusal("desk.post_only", "POST_ONLY is on and the plan takes: preview it again", status=423)
 
 
 def _require_valid(data: ExecuteInput, priced: Priced) -> None:

@@ -210,12 +210,19 @@ def _snapshot(execution: Execution, legs: Mapping[int, Leg], state: DeskState) -
 
 
 def _opening_blocked(state: DeskState, legs: Mapping[int, Leg]) -> bool:
-    """HOLD, SAFE_MODE, REDUCE_ONLY, or a cause that covers a venue or an instrument of these legs."""
+    """HOLD, SAFE_MODE, REDUCE_ONLY, POST_ONLY with an order that takes, or a cause that covers a venue or an
+    instrument of these legs."""
     if state.mode != Mode.RUN or state.safe_mode or state.reduce_only:
+        return True
+    if state.post_only and any(_takes_unsent(order) for leg in legs.values() for order in leg.orders.all()):
         return True
     scopes = {("venue", leg.venue) for leg in legs.values()}
     scopes |= {("instrument", f"{leg.venue}:{leg.symbol}") for leg in legs.values()}
     return bool(desk.blocking_sources(scopes))
+
+
+def _takes_unsent(order: OrderIntent) -> bool:
+    return order.state == OrderState.INTENT_WRITTEN and order.purpose == Purpose.OPEN and not order.post_only
 
 
 def _leg_view(leg: Leg) -> LegView:

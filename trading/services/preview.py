@@ -190,8 +190,10 @@ def _opening(
 
 
 def _style(request: PreviewRequest, pair: PairConfig) -> Style:
+    """Under the desk's POST_ONLY what opens rests, whatever was asked for; a hedge still takes."""
     hard = pair.hard_venue if pair.policy is Policy.HARD_LEG_FIRST else None
-    return Style(pair.policy, hard, TimeInForce(request.tif or "IOC"), request.post_only)
+    rests = request.post_only or desk.get_state().post_only
+    return Style(pair.policy, hard, TimeInForce(request.tif or "IOC"), rests)
 
 
 def _or(asked: Decimal | None, default: Decimal) -> Decimal:

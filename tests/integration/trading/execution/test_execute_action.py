@@ -9,6 +9,7 @@ import pytest
 from celery import Celery, current_app
 from django.conf import settings
 
+from ops import desk
 from ops.actions import approvals
 from ops.actions.base import Refusal, Source
 from ops.actions.inputs import InvalidInput
@@ -67,6 +68,41 @@ def _rows() -> list[int]:
 
 def no_market(bench: Bench) -> None:
     bench.price(A, "BTC", MIDS["BTC"], withdrawn=frozenset({"bids", "asks"}))
+
+
+# --- POST_ONLY ---
+
+
+def test_under_post_only_what_opens_rests_whatever_was_asked_for(bench: Bench) -> None:
+    factories.submit("alice", "ops.post_only", enabled=True)
+    request = factories.ask("alice", "trading.execute", **plan_of())
+    assert request.payload["post_only"] is True
+    outcome = factories.vote("bob", request)
+    orders = OrderIntent.objects.filter(leg__execution=outcome.body["execution_id"])
+    assert [order.post_only for order in orders] == [True, True]
+
+
+def test_a_plan_that_takes_is_not_sent_once_post_only_is_on(bench: Bench) -> None:
+    """Between the intents and the claim: nothing was sent, so it is aborted clean."""
+    row = bench.open()
+    factories.submit("alice", "ops.post_only", enabled=True)
+    bench.drive(row)
+    assert row.state == "ABORTED_CLEAN"
+    assert not bench.orders(A) + bench.orders(B)
+
+
+def test_post_only_does_not_touch_a_rescue(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, visit = bench.open(), machine._visit
+
+    def switch_then_visit(*args: Any, **more: Any) -> None:
+        if not desk.get_state().post_only:
+            factories.submit("alice", "ops.post_only", enabled=True)
+        visit(*args, **more)
+
+    monkeypatch.setattr(machine, "_visit", switch_then_visit)
+    bench.reject(B)
+    bench.drive(row)
+    assert row.state == "FLAT_AFTER_RESCUE"
 
 
 # --- the order of judgement ---
