@@ -168,6 +168,19 @@ END $$;
 CREATE TRIGGER cause_guard BEFORE UPDATE ON ops_holdcause
     FOR EACH ROW EXECUTE FUNCTION ops_cause_guard();
 CREATE TRIGGER cause_stays BEFORE DELETE ON ops_holdcause FOR EACH ROW EXECUTE FUNCTION ops_refuse();
+
+-- A scoped cause blocks its scope while the desk runs: closing it opens risk as leaving HOLD does.
+CREATE FUNCTION ops_cause_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state = 'closed' AND OLD.state <> 'closed'
+       AND NOT ops_was_approved(ARRAY['ops.resume', 'ops.launch'], 'desk')
+       AND NOT ops_was_approved(ARRAY['ops.resume'], NEW.scope_type || ':' || NEW.scope_key) THEN
+        RAISE EXCEPTION 'closing the cause % needs an approved request', NEW.source USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER cause_gate AFTER UPDATE OF state ON ops_holdcause
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ops_cause_gate();
 """
 
 HISTORY = """
