@@ -155,7 +155,8 @@ class Execute(Action[ExecuteInput]):
 
 
 def _envelope(ctx: Context[ExecuteInput]) -> Envelope | None:
-    """An approval for several executions that covers this one. Asked under the desk's lock; the database counts."""
+    """An approval for several executions that covers this one. Asked under the desk's lock; the database
+    counts."""
     data, plan = ctx.input, ctx.evidence.plan
     if None in (data.notional, data.min_edge_bps, data.max_slippage_bps):
         return None

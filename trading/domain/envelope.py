@@ -26,8 +26,8 @@ class EnvelopeBounds:
     max_slippage_bps: Decimal
 
     def covers(self, terms: Terms) -> bool:
-        """Judged on the terms, which the plan itself is held to: a plan below its own `min_edge_bps` or with a
-        fill beyond its own slippage is refused whatever covers it."""
+        """Judged on the terms, which the plan itself is held to: a plan below its own `min_edge_bps`, or with
+        a fill beyond its own slippage, is refused whatever covers it."""
         return (
             terms.symbol == self.symbol
             and len(terms.venues) == 2

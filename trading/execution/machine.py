@@ -159,13 +159,8 @@ def _advance(
                     state=OrderState.UNKNOWN
                 )
             case Send(orders=ids):
-                if refused := () if execution.dry_run else not_allowed(ids, legs, state):
-                    if not alone:
-                        raise _AlarmError
-                    _settle_unsent(refused, "HOLD: would neither reduce nor hedge", now)
-                    move(execution, ExecutionState.QUARANTINED, "an order not allowed in HOLD", now=now)
-                    return Rest()  # the core is wrong: no further try without a person
-                return _claim(ids, now)
+                refused = () if execution.dry_run else not_allowed(ids, legs, state)
+                return _refuse(execution, refused, now, alone=alone) if refused else _claim(ids, now)
             case Read() | Wait() | Rest():
                 return decision
             case writes:
@@ -277,6 +272,16 @@ def _settle_unsent(ids: tuple[int, ...], why: str, now: datetime) -> None:
     OrderIntent.objects.filter(pk__in=ids, state=OrderState.INTENT_WRITTEN).update(
         state=OrderState.DISCARDED, refusal=why, done_at=now
     )
+
+
+def _refuse(execution: Execution, ids: tuple[int, ...], now: datetime, *, alone: bool) -> Rest:
+    """The core wrote what must not go out in HOLD: it is wrong, so nothing further is tried without a
+    person."""
+    if not alone:
+        raise _AlarmError
+    _settle_unsent(ids, "HOLD: would neither reduce nor hedge", now)
+    move(execution, ExecutionState.QUARANTINED, "an order not allowed in HOLD", now=now)
+    return Rest()
 
 
 def _claim(ids: tuple[int, ...], now: datetime) -> Claimed | Wait:

@@ -19,7 +19,7 @@ ZERO = Decimal(0)
 
 
 def not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], state: DeskState) -> tuple[int, ...]:
-    """Those of `ids` that would neither reduce nor hedge. The desk's row is held: nobody resumes meanwhile."""
+    """Those of `ids` that would neither reduce nor hedge. The desk's row is held: nobody resumes now."""
     stop = _stop(state)
     if stop is None:
         return ()
