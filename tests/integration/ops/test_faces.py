@@ -1,0 +1,388 @@
+"""Every action × every person × every face that can carry them: one verdict, one effect, one audit entry.
+
+The runner itself is the reference. Each face starts from the same rows: what it did is undone before the
+next. A new action needs a row in `INPUTS`, or `test_every_action_is_in_the_table` says so.
+"""
+
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test import Client
+
+from ops import audit
+from ops.actions import registry, runner
+from ops.actions.base import Actor, Credential, Refusal, Source
+from ops.api.authentication import issue_token
+from ops.models import AuditEntry, DeskState, Envelope, User
+from tests import factories
+from tests.factories import PASSWORD, person
+from tests.in_process import paper_venues
+from tests.integration.ops.test_database_controls import execution
+from tests.integration.trading.execution.bench import A, Bench, configure
+from trading.venues import get_hub
+
+pytestmark = pytest.mark.usefixtures("house", "own_checklist")
+Data = dict[str, Any]
+
+
+# --- a valid input of each action, and the rows it needs ----------------------------
+
+
+def nothing() -> Data:
+    return {}
+
+
+def off(column: str) -> Callable[[], Data]:
+    """Switching a protection off: first it is on."""
+
+    def arrange() -> Data:
+        if not getattr(DeskState.objects.get(), column):
+            factories.submit("carol", f"ops.{column}", enabled=True)
+        return {"enabled": False}
+
+    return arrange
+
+
+ENVELOPE = {
+    "pair": "BTCUSDT",
+    "venues": "binanceusdm,okx",
+    "max_notional": "2000",
+    "min_edge_bps": "1.5",
+    "max_slippage_bps": "1",
+    "count": 3,
+    "minutes": 60,
+}
+
+
+def an_envelope() -> Data:
+    factories.vote("bob", factories.ask("carol", "trading.grant_envelope", **ENVELOPE))
+    return {"envelope_id": str(Envelope.objects.latest("created_at").pk)}
+
+
+def an_execution() -> Data:
+    return {"execution_id": str(execution(state="BALANCED").pk)}
+
+
+def a_market() -> Data:
+    configure()
+    factories.safe_mode_off()
+    factories.resume()
+    return {"symbol": "BTCUSDT", "long_venue": A, "notional": "1000"}
+
+
+INPUTS: dict[str, Callable[[], Data]] = {
+    "ops.hold": lambda: {"scope": "venue", "key": "okx"},
+    "ops.launch": lambda: {"at": "now", **ENVELOPE},
+    "ops.post_only": off("post_only"),
+    "ops.reduce_only": off("reduce_only"),
+    "ops.resume": nothing,
+    "ops.safe_mode": off("safe_mode"),
+    "trading.close": an_execution,
+    "trading.execute": a_market,
+    "trading.flatten": lambda: {"venue": "okx"},
+    "trading.grant_envelope": lambda: dict(ENVELOPE),
+    "trading.revoke_envelope": an_envelope,
+}
+ACTIONS = sorted(INPUTS)
+
+
+def test_the_runbook_s_own_paths_are_found() -> None:
+    paths = own_paths()
+    assert (paths["ops.hold"], paths["ops.resume"]) == ("/api/ui/hold", "/api/ui/resume_request")
+
+
+def test_every_action_is_in_the_table() -> None:
+    assert {a.name for a in registry.all_actions()} == set(INPUTS), "INPUTS: a valid input for each action"
+
+
+# --- people --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Who:
+    name: str
+    credential: Credential = Credential.SESSION
+
+
+ACTORS = {
+    "maker": Who("alice"),
+    "checker": Who("rita"),
+    "viewer": Who("victor"),
+    "outsider": Who("otto"),
+    "superuser": Who("root"),
+    "token": Who("alice", Credential.TOKEN),
+}
+
+
+@pytest.fixture
+def people(house: None) -> None:
+    """An outsider may log in and has no role; an ex-employee had one."""
+    Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # or whitenoise warns of it
+    with factories.arranged():
+        for name in ("otto", "eve"):
+            user = User.objects.create(username=name, is_staff=True)
+            audit.touch(user)
+        user.groups.set([Group.objects.get(name="operator")])
+        audit.touch_keys("ops_user_groups", user.pk)
+        user.is_active = False
+        user.save()
+
+
+# --- faces ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Try:
+    """One action by one person."""
+
+    action: str
+    who: Who
+    data: Data
+    reason: str = "a reason"
+
+
+#: Status of the outcome, or code of the refusal.
+Verdict = str
+Face = Callable[[Try], Verdict]
+
+
+def by_runner(t: Try) -> Verdict:
+    actor = Actor(User.objects.get(username=t.who.name), t.who.credential)
+    try:
+        return runner.submit(
+            t.action, actor=actor, data=t.data, reason=t.reason, source=Source.SYSTEM
+        ).status.value
+    except Refusal as no:
+        return no.code
+
+
+def by_rest(t: Try) -> Verdict:
+    return rest(t, f"/api/v1/actions/{t.action}", {**t.data, "reason": t.reason})
+
+
+def by_rest_as_a_request(t: Try) -> Verdict:
+    return rest(t, "/api/ui/approvals", {"action": t.action, "input": t.data, "reason": t.reason})
+
+
+def by_its_own_path(t: Try) -> Verdict:
+    return rest(t, own_paths()[t.action], {**t.data, "reason": t.reason})
+
+
+def rest(t: Try, path: str, body: Data) -> Verdict:
+    if t.who.credential is Credential.TOKEN:
+        token = issue_token(User.objects.get(username=t.who.name), expiry=timedelta(hours=1))
+        client = Client(headers={"Authorization": f"Token {token}"})
+    else:
+        client = logged_in(t)
+    answer = client.post(path, json.dumps(body), content_type="application/json")
+    said = answer.json()
+    if answer.status_code < 300:
+        assert answer.status_code == (202 if said["status"] in {"pending_approval", "accepted"} else 200)
+        assert said["audit_seq"] == AuditEntry.objects.latest("seq").seq
+        return str(said["status"])
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(said["code"])
+
+
+def own_paths() -> dict[str, str]:
+    """The runbook's own path of an action, where it has one."""
+    patterns = [p for room in ("ops", "trading") for p in import_module(f"{room}.urls").urlpatterns]
+    named = [(getattr(p.callback, "view_initkwargs", {}).get("action"), p.pattern) for p in patterns]
+    return {action: f"/{pattern}" for action, pattern in named if action}
+
+
+def logged_in(t: Try) -> Client:
+    client = Client(raise_request_exception=True)
+    client.force_login(
+        User.objects.get(username=t.who.name), backend="django.contrib.auth.backends.ModelBackend"
+    )
+    return client
+
+
+def by_admin(t: Try) -> Verdict:
+    """The form, its confirmation, and the confirmation sent; where the form refuses, sent all the same."""
+    client, path = logged_in(t), f"/admin/act/{t.action}/"
+    texts = {name: as_typed(value) for name, value in t.data.items()}
+    shown = client.post(path, {**texts, "step": "review", "reason": t.reason})
+    sent = {"step": "do", "input": json.dumps(t.data), "reason": t.reason, "token": "once"}
+    early = shown.context.get("refusal") if shown.context else None
+    if shown.context and "input_json" in shown.context:
+        sent["input"] = shown.context["input_json"]
+    done = client.post(path, sent)
+    if done.context is None:  # it leads on: to the request, or home
+        assert early is None
+        told = [str(m) for m in client.get("/admin/").context["messages"]]
+        if "/approvalrequest/" in done["Location"]:
+            return "pending_approval"
+        return re.search(r": (\w+) \(audit entry", " ".join(told))[1]
+    if (refusal := done.context.get("refusal")) is not None:
+        assert done.status_code == refusal.status
+        assert early is not None
+        assert early.code == refusal.code, "the form and its confirmation disagree"
+        return str(refusal.code)
+    return str(done.context["outcome"].status.value)
+
+
+def as_typed(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def by_cli(t: Try) -> Verdict:
+    person(t.who.name, password=PASSWORD)
+    code, said = act(t)
+    assert code == (1 if said["status"] == "refused" else 0)
+    return str(said["code"] if said["status"] == "refused" else said["status"])
+
+
+def act(t: Try) -> tuple[int, Data]:
+    words = [f"{name}={as_typed(value)}" for name, value in t.data.items()]
+    out, stdin, code = io.StringIO(), sys.stdin, 0
+    sys.stdin = io.StringIO(PASSWORD + "\n")
+    try:
+        options = ["--user", t.who.name, "--password-stdin", "--json", "--reason", t.reason]
+        call_command("act", t.action, *words, *options, stdout=out, stderr=io.StringIO())
+    except SystemExit as left:
+        code = int(str(left.code))
+    finally:
+        sys.stdin = stdin
+    return code, json.loads(out.getvalue())
+
+
+FACES: dict[Face, Source] = {
+    by_rest: Source.REST,
+    by_rest_as_a_request: Source.REST,
+    by_its_own_path: Source.REST,
+    by_admin: Source.ADMIN,
+    by_cli: Source.CLI,
+}
+
+
+def faces_for(action: str, who: Who) -> list[Face]:
+    """Programs come by REST; not every action has a path of its own."""
+    carried = [f for f in FACES if who.credential is not Credential.TOKEN or FACES[f] is Source.REST]
+    return [f for f in carried if f is not by_its_own_path or action in own_paths()]
+
+
+# --- what came of it -------------------------------------------------------------------
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """A savepoint that counts as the test's own transaction: `durable` blocks may run in it."""
+    block = transaction.atomic()
+    block._from_testcase = True  # type: ignore[attr-defined]
+    with block:
+        yield
+        transaction.set_rollback(True)
+
+
+CONTROLS = {table: key for table, key, _ in import_module("ops.migrations.0002_controls").CONTROL_TABLES}
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)")
+
+
+def known_rows() -> set[str]:
+    """`table:key` of every control row, and every UUID in sight."""
+    names = set()
+    with connection.cursor() as cursor:
+        for table, key in CONTROLS.items():
+            cursor.execute(f"SELECT {key} FROM {table}")
+            names |= {f"{table}:{row[0]}" for row in cursor.fetchall()}
+    return names
+
+
+def same_for_all(value: Any, known: set[str]) -> Any:
+    """Without what is new each time: keys of new rows, times, digests of random plans."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    seen = {match for name in known for match in _UUID.findall(name)}
+    text = _UUID.sub(lambda found: found[0] if found[0] in seen else "<new>", text)
+    return json.loads(re.sub(r"[0-9a-f]{64}", "<digest>", _TIME.sub("<time>", text)))
+
+
+@dataclass(frozen=True)
+class Came:
+    """Of one try: the verdict, and what its one audit entry says of rows and values."""
+
+    verdict: str
+    audited: tuple[Any, ...]
+    touched: tuple[str, ...]
+    after: Any
+
+
+def came_of(face: Face, t: Try, source: Source, known: set[str]) -> Came:
+    get_hub()._facts.clear()
+    with undone():
+        before = audit.last_seq()
+        verdict = face(t)
+        (entry,) = AuditEntry.objects.filter(seq__gt=before, action=t.action)
+        assert (entry.source, entry.actor_name, entry.reason) == (source.value, t.who.name, t.reason)
+        assert verdict == (entry.code or entry.verdict)
+        touched = tuple(sorted(name if name in known else name.split(":")[0] for name in entry.touches))
+        after = entry.after if entry.verdict == "refused" else same_for_all(entry.after, known)
+        return Came(verdict, (entry.verdict, entry.code, entry.target), touched, after)
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Paper venues with an edge, for what looks at prices."""
+    with paper_venues(tmp_path_factory.mktemp("venues")) as venues:
+        Bench(venues).pin()
+        yield
+
+
+@pytest.mark.usefixtures("people", "market")
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_face_gives_the_same_verdict_and_effect(action: str, actor: str) -> None:
+    t = Try(action, ACTORS[actor], INPUTS[action]())
+    known = known_rows()
+    reference = came_of(by_runner, t, Source.SYSTEM, known)
+    for face in faces_for(action, t.who):
+        assert came_of(face, t, FACES[face], known) == reference, face.__name__
+    may = {"maker": "operator", "checker": "risk_manager", "token": "operator"}
+    if actor in {"viewer", "outsider"}:
+        assert reference.verdict == "permission.denied"
+    elif actor == "superuser" or Group.objects.filter(
+        name=may[actor], permissions__codename=action.split(".")[1]
+    ):
+        assert reference.verdict in {"executed", "pending_approval", "accepted"}, reference
+    else:
+        assert reference.verdict == "permission.denied"
+
+
+@pytest.mark.usefixtures("people", "market")
+@pytest.mark.parametrize("action", ACTIONS)
+def test_somebody_who_left_stands_before_every_door(action: str) -> None:
+    """No face lets them in; were one to, the runner refuses."""
+    t = Try(action, Who("eve"), INPUTS[action]())
+    known = known_rows()
+    assert came_of(by_runner, t, Source.SYSTEM, known).verdict == "permission.denied"
+    before = AuditEntry.objects.filter(action=action).count()
+    for face, said in ((by_rest, "auth.required"), (by_rest_as_a_request, "auth.required")):
+        with undone():
+            assert face(t) == said
+            assert AuditEntry.objects.filter(action=action).count() == before
+    with undone():
+        for step in ("review", "do"):
+            answer = logged_in(t).post(f"/admin/act/{action}/", {"step": step, "input": "{}", "token": "1"})
+            assert answer.status_code == 302
+            assert "/admin/login/" in answer["Location"]
+        assert AuditEntry.objects.filter(action=action).count() == before
+    with undone():
+        assert by_cli(t) == "auth.failed"
+        assert AuditEntry.objects.filter(action=action).count() == before
+    assert known_rows() == known
