@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -88,7 +88,12 @@ def _keep(name: str, key: str, fingerprint: str, answer: Answer) -> None:
 
 def _json(value: Any) -> str:
     """Also what a caller sent that has no canonical form, such as a fraction."""
-    return json.dumps(value, default=plain, sort_keys=True)
+    return json.dumps(value, default=_text, sort_keys=True)
+
+
+def _text(value: Any) -> Any:
+    """Times as the faces write them: the answer given again is the first one to the letter."""
+    return plain(value).removesuffix("+00:00") + "Z" if isinstance(value, datetime) else plain(value)
 
 
 def _again(kept: dict[str, Any]) -> Outcome:
