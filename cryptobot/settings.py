@@ -1,5 +1,6 @@
 """Django settings. Values come from `cryptobot.env` (the only reader of the environment)."""
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "guardian",
+    "axes",
     "knox",
 ]
 
@@ -45,6 +47,7 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "ops.middleware.IdleMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -94,6 +97,7 @@ CHANNEL_LAYERS = {
 
 AUTH_USER_MODEL = "ops.User"
 AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: who is locked out is not even asked for a password
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
@@ -106,10 +110,20 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # Guardian's anonymous user would be one more account to explain; nobody here acts without a login.
 ANONYMOUS_USER_NAME = None
+# Per name and address: neither locks a colleague out from elsewhere nor is got round by changing names.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True  # logins are in our audit log
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_IPWARE_META_PRECEDENCE_ORDER = ["REMOTE_ADDR"]
 LOGIN_URL = "admin:login"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
+SESSION_IDLE_SEC = 3600  # a browser left alone is logged out (ops.middleware)
 _HTTPS = ENV.exchange_profile == "live"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 # Desks on one host differ by port only, and cookies ignore ports: give each its own names.
@@ -120,7 +134,8 @@ if _HTTPS:  # nginx ends TLS on this host and sets the header; we listen on loop
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
 # W008: nginx redirects, while health checks on loopback speak plain HTTP.
 # W005, W021: whether the whole domain is ours to bind to HTTPS is not this program's to know.
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
+# axes.W002: ops.logins answers for who is locked out, in every face; its middleware would answer over it.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021", "axes.W002"]
 CSRF_FAILURE_VIEW = "ops.api.problems.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -137,7 +152,12 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = ENV.data_dir / "static"
 
+# Requests per person (`write`) or address (`login`). Stops are never throttled.
+THROTTLE_RATES = {"login": "30/min", "write": "600/min"}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
 REST_FRAMEWORK = {
+    "DEFAULT_THROTTLE_CLASSES": ["ops.api.throttling.WriteThrottle"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "ops.api.authentication.SessionAuthentication",
         "ops.api.authentication.TokenAuthentication",

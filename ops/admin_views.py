@@ -8,20 +8,27 @@ import json
 from typing import Any
 from uuid import UUID
 
+import qrcode
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
+from qrcode.image.svg import SvgPathImage
 
+from ops import second_factor, secrets_for
 from ops.actions import approvals, registry, runner
 from ops.actions.base import Action, Actor, Credential, Outcome, Refusal, Source, Status
-from ops.actions.inputs import InputField, describe
+from ops.actions.credentials import IssueToken, Own, RevokeToken
+from ops.actions.inputs import InputField, describe, without_secrets
 from ops.actions.texts import as_data
 from ops.canonical import plain
+from ops.models import SealedSecret, User
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -49,9 +56,24 @@ def act(request: HttpRequest, name: str) -> HttpResponse:
         return _tell_and_go_home(request, unknown)
     if request.method == "GET":
         return _form_page(request, action, _form(action, request.GET.dict()))
+    if _has_secrets(action):
+        return _do(request, action, as_data(action.Input, _of(action, request.POST.dict())))
     if request.POST.get("step") == "do":
-        return _do(request, action)
+        return _do(request, action, _shown_input(request))
     return _review(request, action)
+
+
+def _has_secrets(action: Action[Any]) -> bool:
+    """No confirmation page then: it would have to carry the secret in its HTML."""
+    return any(field.secret for field in describe(action.Input))
+
+
+def _shown_input(request: HttpRequest) -> Any:
+    """The input that the confirmation page showed, word for word."""
+    try:
+        return json.loads(request.POST.get("input", ""))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _review(request: HttpRequest, action: Action[Any]) -> HttpResponse:
@@ -78,13 +100,8 @@ def _review(request: HttpRequest, action: Action[Any]) -> HttpResponse:
     )
 
 
-def _do(request: HttpRequest, action: Action[Any]) -> HttpResponse:
-    """Submits the input that the confirmation page showed, word for word."""
+def _do(request: HttpRequest, action: Action[Any], data: Any) -> HttpResponse:
     reason = request.POST.get("reason", "")
-    try:
-        data = json.loads(request.POST.get("input", ""))
-    except (ValueError, RecursionError):
-        data = None
     try:
         outcome = runner.submit(
             action.name,
@@ -95,7 +112,8 @@ def _do(request: HttpRequest, action: Action[Any]) -> HttpResponse:
             idempotency_key=_one_time_token(request),
         )
     except Refusal as no:
-        texts = {k: _text(v) for k, v in data.items()} if isinstance(data, dict) else {}
+        kept = without_secrets(action.Input, data) if isinstance(data, dict) else {}
+        texts = {k: _text(v) for k, v in kept.items() if v != data[k] or not _has_secrets(action)}
         return _form_page(request, action, _form(action, {**texts, "reason": reason}), no)
     return _outcome(request, action, outcome)
 
@@ -107,6 +125,9 @@ def _outcome(request: HttpRequest, action: Action[Any], outcome: Outcome) -> Htt
     if outcome.status in {Status.EXECUTED, Status.ACCEPTED}:
         done = {**_named(action), "status": outcome.status.value, "seq": outcome.audit_seq}
         messages.success(request, _("%(title)s: %(status)s (audit entry %(seq)s)") % done)
+        if isinstance(action, Own | IssueToken | RevokeToken):
+            update_session_auth_hash(request, User.objects.get(pk=actor_of(request).user.pk))
+            return HttpResponseRedirect(reverse("admin:me"))
         return HttpResponseRedirect(reverse("admin:index"))
     if outcome.status is Status.DRY_RUN:
         said = _("%(title)s: dry run, nothing was sent: SAFE_MODE is on") % _named(action)
@@ -130,7 +151,13 @@ def _form_page(
     if no is not None:
         _tell(request, no)
     return _page(
-        request, "admin/act.html", action, form=form, refusal=no, status=200 if no is None else no.status
+        request,
+        "admin/act.html",
+        action,
+        form=form,
+        refusal=no,
+        direct=_has_secrets(action),
+        status=200 if no is None else no.status,
     )
 
 
@@ -161,6 +188,8 @@ def _field(field: InputField) -> forms.Field:
     common: dict[str, Any] = {"required": False, "label": field.name, "help_text": field.help}
     if field.kind is bool:
         return forms.ChoiceField(choices=[("", "—"), ("true", "true"), ("false", "false")], **common)
+    if field.secret:
+        return forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "off"}), **common)
     if field.choices:
         return forms.ChoiceField(choices=[("", "—"), *((c, c) for c in field.choices)], **common)
     return forms.CharField(widget=forms.TextInput(attrs={"autocomplete": "off"}), **common)
@@ -184,6 +213,43 @@ def _pretty(value: Any) -> str:
     from ops.api.json import dumps
 
     return json.dumps(json.loads(dumps(value)), indent=2, ensure_ascii=False)
+
+
+# --- oneself ---
+
+
+def me(request: HttpRequest) -> HttpResponse:
+    """My credentials: what there is, and the forms of the actions on it."""
+    user = actor_of(request).user
+    context = {
+        **admin.site.each_context(request),
+        "title": _("My credentials"),
+        "enrolled": second_factor.enrolled(user),
+        "qr": _qr(second_factor.pending_uri(user)),
+        "tokens": user.auth_token_set.all(),
+        "secrets": SealedSecret.objects.filter(reader=user, opened_at=None, expires_at__gt=timezone.now()),
+    }
+    return TemplateResponse(request, "admin/me.html", context, headers={"Cache-Control": "no-store"})
+
+
+def _qr(uri: str | None) -> dict[str, str] | None:
+    """As a picture without any script or style of its own, and as text for who cannot scan."""
+    if uri is None:
+        return None
+    image = qrcode.make(uri, image_factory=SvgPathImage, box_size=12)
+    return {"svg": image.to_string(encoding="unicode"), "text": uri.split("secret=")[1].split("&")[0]}
+
+
+@require_POST
+def open_secret(request: HttpRequest, secret_id: UUID) -> HttpResponse:
+    """Shown on this one answer and nowhere else."""
+    try:
+        text = secrets_for.open_for(actor_of(request).user, secret_id, source=Source.ADMIN)
+    except Refusal as no:
+        _tell(request, no)
+        return HttpResponseRedirect(reverse("admin:me"))
+    context = {**admin.site.each_context(request), "title": _("Shown once"), "secret": text}
+    return TemplateResponse(request, "admin/secret.html", context, headers={"Cache-Control": "no-store"})
 
 
 # --- a request ---------------------------------------------------------------

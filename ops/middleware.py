@@ -2,14 +2,35 @@
 logs."""
 
 import re
+import time
 from collections.abc import Callable
 
 import structlog
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse
 
 from ops import context
 
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class IdleMiddleware:
+    """Ends a session in which nothing was asked for too long. Noted once a minute, not at every request."""
+
+    NOTE_EVERY_SEC = 60
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if SESSION_KEY in request.session:
+            now, seen = int(time.time()), int(request.session.get("seen", 0))
+            if seen and now - seen > settings.SESSION_IDLE_SEC:
+                request.session.flush()
+            elif now - seen > self.NOTE_EVERY_SEC:
+                request.session["seen"] = now
+        return self.get_response(request)
 
 
 class RequestIdMiddleware:

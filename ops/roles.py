@@ -18,11 +18,35 @@ from ops.models import ApprovalPolicy, DeskState
 
 VIEWER, AUDITOR, OPERATOR, RISK_MANAGER, ADMIN = "viewer", "auditor", "operator", "risk_manager", "admin"
 
+#: What everybody does to their own credentials.
+_OWN = {
+    "ops.change_own_password",
+    "ops.enrol_second_factor",
+    "ops.confirm_second_factor",
+    "ops.remove_own_second_factor",
+    "ops.issue_token",
+    "ops.revoke_token",
+}
+#: Neither adds nor takes risk: whoever runs the desk or judges it deals with what went wrong.
+_INCIDENTS = {
+    "ops.open_incident",
+    "ops.acknowledge_incident",
+    "ops.assign_incident",
+    "ops.comment_incident",
+    "ops.mitigate_incident",
+    "ops.resolve_incident",
+    "ops.acknowledge_root_cause",
+    "ops.close_incident",
+    "ops.shelve_incident",
+    "ops.unshelve_incident",
+}
 #: Actions beyond reading. Everybody reads everything: a desk has no secrets from itself but its keys.
 REQUESTS: dict[str, set[str]] = {
-    VIEWER: set(),
-    AUDITOR: set(),
-    OPERATOR: {
+    VIEWER: _OWN,
+    AUDITOR: _OWN,
+    OPERATOR: _OWN
+    | _INCIDENTS
+    | {
         "ops.hold",
         "ops.resume",
         "ops.launch",
@@ -35,7 +59,9 @@ REQUESTS: dict[str, set[str]] = {
         "trading.close",
         "trading.flatten",
     },
-    RISK_MANAGER: {
+    RISK_MANAGER: _OWN
+    | _INCIDENTS
+    | {
         "ops.hold",
         "ops.safe_mode",
         "ops.post_only",
@@ -43,7 +69,7 @@ REQUESTS: dict[str, set[str]] = {
         "ops.set_policy",
         "trading.revoke_envelope",
     },
-    ADMIN: {"ops.hold"},
+    ADMIN: _OWN | {"ops.hold"},
 }
 _DESK = {
     "ops.resume",
@@ -53,6 +79,7 @@ _DESK = {
     "ops.reduce_only",
     "trading.execute",
     "trading.grant_envelope",
+    "ops.issue_token",
 }
 APPROVES: dict[str, set[str]] = {OPERATOR: _DESK, RISK_MANAGER: _DESK | {"ops.set_policy"}}
 

@@ -40,6 +40,19 @@ def require(user: User, code: str) -> None:
         raise Refusal("totp.not_enrolled", "live needs a second factor: enrol one first", status=403)
 
 
+def at_login(user: User, code: str) -> None:
+    """As `require`, but in live, too, who has none comes in: to enrol one."""
+    factor = SecondFactor.objects.filter(user=user, confirmed_at__isnull=False).first()
+    if factor is not None:
+        check(factor, code)
+
+
+def pending_uri(user: User) -> str | None:
+    """What the authenticator is shown, while the first code is awaited."""
+    factor = SecondFactor.objects.filter(user=user, confirmed_at=None).first()
+    return uri(user, key_of(factor)) if factor else None
+
+
 def check(factor: SecondFactor, code: str) -> None:
     """Each code is good once, also for two requests at the same time; five wrong ones lock it for a while."""
     now = timezone.now()

@@ -16,7 +16,8 @@ State = ApprovalRequest.State
 
 def doable(user: User) -> list[Action[Any]]:
     """Actions that `user` may ask for, on something at least; what stops stands first."""
-    found = [action for action in registry.all_actions() if access.may_somewhere(user, action.permission)]
+    listed = [action for action in registry.all_actions() if action.listed]
+    found = [action for action in listed if access.may_somewhere(user, action.permission)]
     return sorted(found, key=lambda action: action.danger is not Danger.REDUCES)
 
 

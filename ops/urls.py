@@ -1,14 +1,18 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from ops.api import auth
 from ops.api import views as v
 from ops.api.status import STATUS_URLS
 
 urlpatterns = [
     *STATUS_URLS,
-    path("api/auth/login", v.LoginView.as_view()),
-    path("api/auth/logout", v.LogoutView.as_view()),
-    path("api/auth/me", v.MeView.as_view()),
+    path("api/auth/login", auth.LoginView.as_view()),
+    path("api/auth/logout", auth.LogoutView.as_view()),
+    path("api/auth/me", auth.MeView.as_view()),
+    path("api/auth/password", auth.PasswordView.as_view()),
+    path("api/auth/second_factor", auth.SecondFactorView.as_view()),
+    path("api/auth/secrets/<uuid:secret_id>/open", auth.SecretView.as_view()),
     path("api/v1/actions", v.ActionsView.as_view()),
     path("api/v1/actions/<str:name>", v.AnyActionView.as_view()),
     path("api/ui/hold", v.ActionView.as_view(action="ops.hold")),

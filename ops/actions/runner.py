@@ -74,11 +74,18 @@ def _prepared(action: Action[Any], actor: Actor, data: Any, reason: str, source:
         _require_stop(actor, action, parsed)
     else:
         require(actor, action.permission, action.objects(parsed))
+    require_own_password(actor, action.risk(parsed), action.name)
     if action.reason_required and not reason.strip():
         raise Refusal("reason.required", f"{action.name} needs a reason", status=422)
     ctx = Context(actor, parsed, reason, source)
     ctx.evidence = action.prepare(ctx)
     return ctx
+
+
+def require_own_password(actor: Actor, risk: Danger, what: str) -> None:
+    """Whose password somebody else has chosen may change it, and stop; nothing else is theirs alone yet."""
+    if actor.user.must_change_password and risk is not Danger.REDUCES and what != "ops.change_own_password":
+        raise Refusal("password.must_change", "change the password that was chosen for you first", status=403)
 
 
 def _require_scope(actor: Actor, action: Action[Any]) -> None:

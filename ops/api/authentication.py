@@ -1,6 +1,5 @@
 """People come with a session and a CSRF token, programs with a personal token that expires."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -35,11 +34,9 @@ class TokenAuthentication(KnoxAuthentication):  # type: ignore[misc]
     """`Authorization: Token …`; hashed in the database, expiring, and never good for a vote."""
 
     def _cleanup_token(self, token: Token) -> bool:
-        """Whether the token has expired. Knox would also read all the person's others, at each request."""
-        expired: bool = token.expiry is not None and token.expiry < timezone.now()
-        if expired:
-            token.delete()
-        return expired
+        """Whether it has expired. Knox would also delete it, and a person's others with it: they stay on
+        record."""
+        return token.expiry is not None and token.expiry < timezone.now()
 
     def authenticate_credentials(self, token: bytes) -> Any:
         if not token.isalnum():  # knox would decode it first, and bytes need not be text
@@ -65,15 +62,11 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         return {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": other}
 
 
-def issue_token(user: User, *, expiry: timedelta) -> str:
-    """A new personal token; its text is shown once and kept only as a hash."""
-    _, token = Token.objects.create(user, expiry=expiry)
-    return str(token)
-
-
 def actor_of(request: Request) -> Actor:
     """Who acts, and how it was proven. Only behind a permission that demands a login."""
     user = request.user
     if isinstance(user, AnonymousUser) or not isinstance(user, User):
         raise exceptions.NotAuthenticated
-    return Actor(user, Credential.TOKEN if request.auth is not None else Credential.SESSION)
+    if isinstance(request.auth, Token):
+        return Actor(user, Credential.TOKEN, tuple(request.auth.scopes))
+    return Actor(user, Credential.SESSION)

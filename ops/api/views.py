@@ -4,23 +4,21 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib.auth import authenticate, login, logout
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ops import envelopes, logins
+from ops import envelopes
 from ops.actions import approvals, registry, runner
 from ops.actions.base import Outcome, Refusal, Source
 from ops.actions.inputs import arg, json_schema, parse, without_secrets
 from ops.api.authentication import actor_of
 from ops.api.pages import filters, page
 from ops.api.schema import SUBMISSION, action_body
-from ops.models import ApprovalRequest, AuditEntry, Envelope, User
+from ops.models import ApprovalRequest, AuditEntry, Envelope
 
 ANY = OpenApiTypes.OBJECT
 OUTCOME = {200: {"$ref": "#/components/schemas/Outcome"}, 202: {"$ref": "#/components/schemas/Outcome"}}
@@ -243,65 +241,3 @@ def _entry(row: AuditEntry) -> dict[str, Any]:
         "hash",
     )
     return {name: getattr(row, name) for name in names}
-
-
-def _me(user: User) -> dict[str, Any]:
-    return {
-        "username": user.get_username(),
-        "roles": sorted(user.groups.values_list("name", flat=True)),
-        "permissions": sorted(p for p in user.get_all_permissions() if "view_" not in p),
-    }
-
-
-MAX_CREDENTIAL = 1_000
-_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_CREDENTIAL}
-LOGIN = {
-    "type": "object",
-    "properties": {"username": _TEXT, "password": _TEXT},
-    "required": ["username", "password"],
-    "additionalProperties": False,
-}
-
-
-class LoginView(APIView):
-    """Wrong name and wrong password look the same, and both are on record."""
-
-    permission_classes = (AllowAny,)
-    authentication_classes = ()
-
-    def request_schema(self) -> dict[str, Any]:
-        return LOGIN
-
-    @extend_schema(responses=ANY)
-    def post(self, request: Request) -> Response:
-        data = object_of(request)
-        name, password = data.get("username"), data.get("password")
-        fits = all(isinstance(text, str) and 0 < len(text) <= MAX_CREDENTIAL for text in (name, password))
-        if not fits or set(data) != {"username", "password"}:
-            # Says nothing of what was found: it may be half a password.
-            accepted = f"username and password, strings of 1 to {MAX_CREDENTIAL} characters, nothing else"
-            raise Refusal("input.invalid", f"accepted: {accepted}", status=422)
-        assert isinstance(name, str)
-        user = authenticate(request._request, username=name, password=password)
-        if user is None:
-            logins.record(name, user=None, source=Source.REST)
-            raise Refusal("auth.failed", "wrong name or password", status=401)
-        login(request._request, user)
-        assert isinstance(user, User)
-        logins.record(name, user=user, source=Source.REST)
-        return Response(_me(user))
-
-
-class LogoutView(APIView):
-    @extend_schema(request=None, responses={204: None})
-    def post(self, request: Request) -> Response:
-        logout(request._request)
-        return Response(status=204)
-
-
-class MeView(APIView):
-    permission_classes = (IsAuthenticated,)
-
-    @extend_schema(responses=ANY)
-    def get(self, request: Request) -> Response:
-        return Response(_me(actor_of(request).user))

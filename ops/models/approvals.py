@@ -107,8 +107,8 @@ class Vote(models.Model):
 
 
 class ApprovalPolicy(models.Model):
-    """What one action needs, where it differs from the configuration. A row per action; object permissions on a
-    row say who may change it."""
+    """What one action needs, where it differs from the configuration. A row per action; object permissions
+    on a row say who may change it."""
 
     action = models.CharField(primary_key=True, max_length=64)
     quorum = models.SmallIntegerField(

@@ -11,7 +11,7 @@ from ops import audit, desk, second_factor
 from ops.actions import once, runner
 from ops.actions.approvals import running, steps
 from ops.actions.approvals.asking import action_of, find, require_in_time
-from ops.actions.base import Action, Actor, Context, Credential, Outcome, Refusal, Source, Status
+from ops.actions.base import Action, Actor, Context, Credential, Danger, Outcome, Refusal, Source, Status
 from ops.models import ApprovalRequest, Vote
 
 State = ApprovalRequest.State
@@ -51,6 +51,7 @@ def vote(
         ctx = running.context_of(action, request, source)
         ctx.keep = keep
         runner.require(actor, action.approve_permission, action.objects(ctx.input))
+        runner.require_own_password(actor, Danger.INCREASES, f"approval.{verdict}")
         second_factor.require(actor.user, totp)
         while True:
             try:
