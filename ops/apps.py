@@ -14,12 +14,13 @@ class OpsConfig(AppConfig):
 
     def ready(self) -> None:
         from ops import checklist, components, config, metrics, overview, roles
-        from ops.actions import desk_mode
+        from ops.actions import desk_mode, incidents
         from ops.config import ControlConfig
 
         config.register_section("control", ControlConfig)
         assert checklist
         assert desk_mode
+        assert incidents
         assert overview  # its check
         components.register_all()
         metrics.register_all()

@@ -154,6 +154,12 @@ def append(
     return entry
 
 
+def upcoming_seq() -> int:
+    """The number of the entry that this transaction appends next. Takes the head's lock, the last of the
+    order: only `append` may follow."""
+    return AuditHead.objects.select_for_update().get(pk=1).seq + 1
+
+
 def append_system(**fields: Any) -> AuditEntry:
     """A decision of the machine itself."""
     return append(source="system", **fields)

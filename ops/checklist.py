@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from ops import audit, desk
+from ops.incidents import service as incidents
 from ops.models import HoldCause
 
 #: (ok, detail)
@@ -86,6 +87,11 @@ def _chain_holds(found: audit.Verification) -> Line:
     return found.ok, found.problem or f"{found.entries} entries hold"
 
 
+def _root_causes(_: Any) -> Line:
+    missing = [f"{row.code} {row.source}: {row.summary[:120]}" for row in incidents.without_root_cause()]
+    return not missing, "; ".join(missing) or "none is missing"
+
+
 register(Item("hold_causes", "No cause is still open", _no_open_cause, link="/admin/ops/holdcause/"))
 register(
     Item(
@@ -94,5 +100,13 @@ register(
         _chain_holds,
         look=_verify_chain,
         link="/admin/ops/auditentry/",
+    )
+)
+register(
+    Item(
+        "root_causes",
+        "No P0 incident without acknowledged root cause",
+        _root_causes,
+        link="/admin/ops/incident/",
     )
 )

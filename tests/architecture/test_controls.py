@@ -70,6 +70,7 @@ WRITERS = {
     "ops/audit.py": "the log",
     "ops/desk.py": "desk state and causes, called by actions and by what must stop the desk",
     "ops/envelopes.py": "called by actions",
+    "ops/incidents/service.py": "called by actions and by what raises an alarm",
     "ops/config/versions.py": "the first version of a fresh desk",
     "ops/roles.py": "what each role holds, by the owner's migrate",
     "ops/second_factor.py": "readings of a factor: the last code used, failures",

@@ -1,0 +1,232 @@
+"""Every alarm code: what it means, what follows, what to do (ISA-18.2). `docs/alarms.md` is made from it.
+
+Texts come in both languages of the desk here and not in a translation file: an export is written in the
+language that was asked for, whoever asks.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["P0", "P1", "P2"]
+Language = Literal["en", "ru"]
+LANGUAGES: tuple[Language, ...] = ("en", "ru")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    en: str
+    ru: str
+
+    def in_(self, language: Language) -> str:
+        return self.ru if language == "ru" else self.en
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """One code. runbook: section of the runbook that says more."""
+
+    code: str
+    severity: Severity
+    component: str
+    title: Text
+    cause: Text
+    consequence: Text
+    action: Text
+    runbook: str
+
+
+MANUAL = "manual"
+_ROWS = (
+    Alarm(
+        code="hold.raised",
+        severity="P1",
+        component="desk",
+        title=Text("The machine raised HOLD", "Машина поставила HOLD"),
+        cause=Text(
+            "A guard, a probe or a worker found a condition under which nothing new may open.",
+            "Защита, проверка или исполнитель нашли условие, при котором нельзя открывать новое.",
+        ),
+        consequence=Text(
+            "No new risk in the scope of the cause; open requests that increase risk are voided when it is "
+            "the desk. Closes, hedges and rescues go on.",
+            "В области причины не открывается новый риск; если это весь деск, открытые заявки на увеличение "
+            "риска аннулированы. Закрытия, хеджи и спасения продолжаются.",
+        ),
+        action=Text(
+            "Read the cause, remove it, check positions at the venues, then ask for ops.resume.",
+            "Прочитать причину, устранить её, сверить позиции на площадках, затем запросить ops.resume.",
+        ),
+        runbook="7",
+    ),
+    Alarm(
+        code="execution.rescued",
+        severity="P1",
+        component="execution",
+        title=Text("A rescue has started", "Началось спасение исполнения"),
+        cause=Text(
+            "One leg filled and the other did not fill in time.",
+            "Одна нога исполнилась, другая не исполнилась вовремя.",
+        ),
+        consequence=Text(
+            "The desk trades on one side to become neutral again and pays for it.",
+            "Деск торгует одной стороной, чтобы снова стать нейтральным, и платит за это.",
+        ),
+        action=Text(
+            "Watch the execution until it is BALANCED or FLAT; find out why the other leg did not fill.",
+            "Следить за исполнением до BALANCED или FLAT; выяснить, почему вторая нога не исполнилась.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
+        code="execution.quarantined",
+        severity="P0",
+        component="execution",
+        title=Text("An execution is quarantined", "Исполнение в карантине"),
+        cause=Text(
+            "The machine could not settle an execution by the rules that it has.",
+            "Машина не смогла завершить исполнение по своим правилам.",
+        ),
+        consequence=Text(
+            "The desk is in HOLD; what the execution left at the venues may be unhedged.",
+            "Деск в HOLD; оставшееся от исполнения на площадках может быть не захеджировано.",
+        ),
+        action=Text(
+            "Compare the execution's orders and positions with the venues; close it or flatten; find the "
+            "root cause.",
+            "Сверить ордера и позиции исполнения с площадками; закрыть его или выполнить flatten; найти "
+            "первопричину.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
+        code="order.unknown",
+        severity="P1",
+        component="execution",
+        title=Text("An order's fate is unknown", "Судьба ордера неизвестна"),
+        cause=Text(
+            "The process stopped, or the venue did not answer, between sending an order and its answer.",
+            "Процесс остановился или площадка не ответила между отправкой ордера и ответом.",
+        ),
+        consequence=Text(
+            "The leg counts as possibly filled; nothing new is sent on that instrument until it is settled.",
+            "Нога считается возможно исполненной; по инструменту ничего не отправляется до выяснения.",
+        ),
+        action=Text(
+            "Let the machine ask the venue; if it stays unknown, look the client order id up at the venue.",
+            "Дать машине опросить площадку; если неясность остаётся, найти client order id на площадке.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
+        code="flatten.unverified",
+        severity="P0",
+        component="execution",
+        title=Text("A flatten could not be verified", "Flatten не подтверждён"),
+        cause=Text(
+            "Executions were still open at the deadline, or a venue did not confirm that it is flat.",
+            "К сроку остались открытые исполнения или площадка не подтвердила отсутствие позиций.",
+        ),
+        consequence=Text(
+            "Positions or orders may be left at a venue although the desk was asked to be flat.",
+            "На площадке могут остаться позиции или ордера, хотя запрошено полное закрытие.",
+        ),
+        action=Text(
+            "Read the job's result, look at the venue's own screens, flatten again or close by hand.",
+            "Прочитать результат задания, проверить экраны площадки, повторить flatten или закрыть вручную.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
+        code="audit.broken",
+        severity="P0",
+        component="audit",
+        title=Text("The audit chain is broken", "Цепочка аудита нарушена"),
+        cause=Text(
+            "An audit entry was changed, removed or inserted past the desk.",
+            "Запись аудита изменена, удалена или вставлена в обход деска.",
+        ),
+        consequence=Text(
+            "What the log says cannot be relied on from that entry; the desk cannot be resumed.",
+            "Журналу нельзя верить начиная с этой записи; снять HOLD нельзя.",
+        ),
+        action=Text(
+            "Run `manage.py audit verify`, secure the database and its backups, find out who had access.",
+            "Выполнить `manage.py audit verify`, сохранить базу и её копии, выяснить, у кого был доступ.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
+        code="tamper.refused",
+        severity="P1",
+        component="controls",
+        title=Text("A database control refused a change", "Контроль базы данных отклонил изменение"),
+        cause=Text(
+            "A change that needs approval reached the database without an approved request.",
+            "Изменение, требующее одобрения, дошло до базы данных без одобренной заявки.",
+        ),
+        consequence=Text(
+            "Nothing was changed; either the code has a fault or somebody is trying a way round it.",
+            "Ничего не изменено; либо ошибка в коде, либо кто-то ищет обходной путь.",
+        ),
+        action=Text(
+            "Ask the named person what was being done; read the audit entries of the same request.",
+            "Спросить названного человека, что делалось; прочитать записи аудита того же запроса.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
+        code=MANUAL,
+        severity="P2",
+        component="desk",
+        title=Text("Opened by a person", "Открыт человеком"),
+        cause=Text("A person saw something: see the summary.", "Человек что-то заметил: см. описание."),
+        consequence=Text("As the summary says.", "Как сказано в описании."),
+        action=Text(
+            "Acknowledge, take ownership, write down what is done.",
+            "Подтвердить, назначить ответственного, записывать сделанное.",
+        ),
+        runbook="4",
+    ),
+)
+ALARMS = {row.code: row for row in _ROWS}
+
+
+def find(code: str) -> Alarm:
+    """Raises LookupError naming the codes there are."""
+    try:
+        return ALARMS[code]
+    except KeyError:
+        raise LookupError(f"alarm {code!r}; accepted: {', '.join(ALARMS)}") from None
+
+
+_WORDS = {
+    "en": ("Cause", "Consequence", "Action", "Severity", "component", "runbook"),
+    "ru": ("Причина", "Последствие", "Действие", "Важность", "компонент", "ранбук"),
+}
+
+
+def as_markdown(alarm: Alarm, language: Language) -> str:
+    """The row as a list, without a heading."""
+    cause, consequence, action, severity, component, runbook = _WORDS[language]
+    return "\n".join(
+        (
+            f"- {severity} {alarm.severity}, {component} `{alarm.component}`, {runbook} §{alarm.runbook}",
+            f"- {cause}: {alarm.cause.in_(language)}",
+            f"- {consequence}: {alarm.consequence.in_(language)}",
+            f"- {action}: {alarm.action.in_(language)}",
+        )
+    )
+
+
+def document() -> str:
+    """`docs/alarms.md`, whole."""
+    parts = [
+        "# Alarms",
+        "Written by `manage.py incident catalogue` from `ops/incidents/catalogue.py`; a test holds them "
+        "together.",
+    ]
+    for alarm in ALARMS.values():
+        parts.append(f"## {alarm.code}")
+        for language in LANGUAGES:
+            parts.append(f"**{alarm.title.in_(language)}**\n\n{as_markdown(alarm, language)}")
+    return "\n\n".join(parts) + "\n"
