@@ -15,15 +15,20 @@ from ops.models import User
 MAX_CREDENTIAL = 1_000
 
 
-def come_in(request: HttpRequest, *, name: str, password: str, totp: str = "", source: Source) -> User:
+def come_in(
+    request: HttpRequest, *, name: str, password: str, totp: str | None = "", source: Source
+) -> User:
     """The person, proven by password and, where one is enrolled, a fresh code.
+
+    totp: None where what follows asks for a fresh code itself.
 
     Raises:
         Refusal: `auth.failed` (401), `auth.locked` (429), `totp.*` (403).
     """
     try:
         user = _proven(request, name, password)
-        second_factor.at_login(user, totp)
+        if totp is not None:
+            second_factor.at_login(user, totp)
     except Refusal as no:
         record(name, user=None, source=source, code=no.code)
         raise

@@ -90,12 +90,12 @@ def activate(yaml: str) -> ConfigVersion:
 
 
 def submit(
-    name: str, action: str, *, reason: str = REASON, source: Source = Source.REST, **data: Any
+    name: str, action: str, /, *, reason: str = REASON, source: Source = Source.REST, **data: Any
 ) -> Outcome:
     return runner.submit(action, actor=actor(name), data=data, reason=reason, source=source)
 
 
-def ask(name: str, action: str, **data: Any) -> ApprovalRequest:
+def ask(name: str, action: str, /, **data: Any) -> ApprovalRequest:
     """Submit what needs approval; returns the pending request."""
     outcome = submit(name, action, **data)
     return ApprovalRequest.objects.get(pk=outcome.body["approval"]["id"])

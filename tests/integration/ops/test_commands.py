@@ -44,7 +44,7 @@ def act(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_person_acts(act: Any) -> None:
     resume()
     code, out, _ = act("ops.hold", "--reason", "lunch")
-    assert (code, "ops.hold: executed" in out) == (0, True)
+    assert (code, "executed (audit " in out) == (0, True)
     assert desk.get_state().mode == Mode.HOLD
     entry = AuditEntry.objects.latest("seq")
     assert (entry.actor_name, entry.source, entry.reason) == ("alice", "cli", "lunch")
@@ -53,7 +53,7 @@ def test_a_person_acts(act: Any) -> None:
 def test_the_answer_as_json_is_that_of_rest(act: Any) -> None:
     code, out, _ = act("ops.safe_mode", "enabled=false", "--reason", "x", "--json")
     body = json.loads(out)
-    assert (code, body["status"]) == (0, "pending_approval")
+    assert (code, body["status"]) == (3, "pending_approval")
     assert body["approval"]["digest"] == ApprovalRequest.objects.get().digest
     assert body["audit_seq"] == AuditEntry.objects.latest("seq").seq
 
