@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db.models import Model
 
 from ops import access, audit, desk
@@ -20,9 +20,11 @@ from ops.actions import approvals, once, policy, registry
 from ops.actions.base import Action, Actor, Context, Credential, Danger, Outcome, Refusal, Source, Status
 from ops.actions.inputs import is_text, parse, without_secrets
 from ops.canonical import plain
+from ops.incidents import service as incidents
 from ops.models import Token
 
 log = structlog.get_logger()
+_UNAPPROVED = "approval.missing"
 
 
 def submit(
@@ -132,11 +134,12 @@ def rehearse(name: str, *, actor: Actor, data: Any, reason: str = "", source: So
     """
     action = registry.get(name)
     ctx = _prepared(action, actor, data, reason, source)
-    early = action.check(ctx)
-    if early is not None:
-        return Rehearsal(plain(ctx.input), action.risk(ctx.input), [], 0, early)
-    needed = action.approvals_needed(ctx, policy.requirement(action).quorum)
-    return Rehearsal(plain(ctx.input), action.risk(ctx.input), plain(action.diff(ctx)), needed, None)
+    with transaction.atomic():  # a check may lock what it looks at
+        early = action.check(ctx)
+        if early is not None:
+            return Rehearsal(plain(ctx.input), action.risk(ctx.input), [], 0, early)
+        needed = action.approvals_needed(ctx, policy.requirement(action).quorum)
+        return Rehearsal(plain(ctx.input), action.risk(ctx.input), plain(action.diff(ctx)), needed, None)
 
 
 def _decide(action: Action[Any], ctx: Context[Any]) -> Outcome:
@@ -213,6 +216,8 @@ def audit_refusal(
     """Somebody tried: say so, whatever became of the transaction in which they tried."""
     try:
         with audit.recorded():
+            if registry.knows(name):  # a vote's or a run's own journal has raised it already
+                alarm_of_tampering(refusal, action=name, who=actor.name)
             audit.append(
                 action=_short(name, 64),
                 target=_short(target, 120),
@@ -229,6 +234,14 @@ def audit_refusal(
     except Exception:
         log.exception("audit.refusal_lost", action=name, code=refusal.code)
         raise
+
+
+def alarm_of_tampering(refusal: Refusal, *, action: str, who: str) -> None:
+    """Inside the refusal's own transaction: the database stopped what nobody had approved."""
+    if refusal.code == _UNAPPROVED:
+        incidents.raise_incident(
+            "tamper.refused", f"tamper.refused:{action}:{who}", f"{who}, {action}: {refusal.detail}"
+        )
 
 
 def _loggable(name: str, data: Any) -> Any:
@@ -257,5 +270,5 @@ def as_refusal(collision: IntegrityError) -> Refusal:
     if "is used up, ended or over" in text:
         return Refusal("envelope.used_up", "the envelope has no run left: ask for approval", status=409)
     if "needs an approved" in text:
-        return Refusal("approval.missing", text.splitlines()[0], status=403)
+        return Refusal(_UNAPPROVED, text.splitlines()[0], status=403)
     raise collision
