@@ -73,8 +73,8 @@ WRITERS = {
     "ops/incidents/service.py": "called by actions and by what raises an alarm",
     "ops/config/versions.py": "the first version of a fresh desk",
     "ops/roles.py": "what each role holds, by the owner's migrate",
+    "ops/secrets_for.py": "called by actions; opened once by its reader, on record",
     "ops/second_factor.py": "readings of a factor: the last code used, failures",
-    "ops/api/authentication.py": "an expired token is removed when it is shown",
     "cryptobot/demo_desk.py": "the first people of a paper desk",
     "trading/actions/": "the actions",
     "trading/execution/": "the workers",
@@ -333,8 +333,8 @@ def test_an_adapter_is_short() -> None:
                 assert lines <= LONGEST_ADAPTER, f"{name}: {node.name} has {lines} lines"
 
 
-#: What may be posted without being an action: coming and going, and asking for a price.
-NOT_ACTIONS = {"LoginView", "LogoutView", "PreviewView"}
+#: What may be posted without being an action: coming and going, one's own sealed secret, asking for a price.
+NOT_ACTIONS = {"LoginView", "LogoutView", "PreviewView", "SecretView"}
 #: How a face reaches the frame. `answer(do(…))` is one of the approvals' verbs.
 INTO_THE_FRAME = re.compile(r"\b(runner|approvals)\.|\bsubmit\(|\breturn answer\(do\(")
 

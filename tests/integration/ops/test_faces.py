@@ -8,6 +8,7 @@ import io
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,17 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
+from django_otp.oath import TOTP
 
-from ops import audit
+from ops import audit, second_factor
 from ops.actions import registry, runner
 from ops.actions.base import Actor, Credential, Refusal, Source
-from ops.api.authentication import issue_token
-from ops.models import AuditEntry, DeskState, Envelope, User
+from ops.actions.inputs import describe
+from ops.models import AuditEntry, DeskState, Envelope, Incident, SecondFactor, Token, User
 from tests import factories
 from tests.factories import PASSWORD, person
 from tests.in_process import paper_venues
@@ -42,14 +46,17 @@ Data = dict[str, Any]
 # --- a valid input of each action, and the rows it needs ----------------------------
 
 
-def nothing() -> Data:
-    return {}
+Arrange = Callable[[str], Data]  # for a person of that name
 
 
-def off(column: str) -> Callable[[], Data]:
+def always(**data: Any) -> Arrange:
+    return lambda who: dict(data)
+
+
+def off(column: str) -> Arrange:
     """Switching a protection off: first it is on."""
 
-    def arrange() -> Data:
+    def arrange(who: str) -> Data:
         if not getattr(DeskState.objects.get(), column):
             factories.submit("carol", f"ops.{column}", enabled=True)
         return {"enabled": False}
@@ -68,36 +75,116 @@ ENVELOPE = {
 }
 
 
-def an_envelope() -> Data:
+def an_envelope(who: str) -> Data:
     factories.vote("bob", factories.ask("carol", "trading.grant_envelope", **ENVELOPE))
     return {"envelope_id": str(Envelope.objects.latest("created_at").pk)}
 
 
-def an_execution() -> Data:
+def an_execution(who: str) -> Data:
     return {"execution_id": str(execution(state="BALANCED").pk)}
 
 
-def a_market() -> Data:
+def a_market(who: str) -> Data:
     configure()
     factories.safe_mode_off()
     factories.resume()
     return {"symbol": "BTCUSDT", "long_venue": A, "notional": "1000"}
 
 
-INPUTS: dict[str, Callable[[], Data]] = {
-    "ops.hold": lambda: {"scope": "venue", "key": "okx"},
-    "ops.launch": lambda: {"at": "now", **ENVELOPE},
+def an_incident(state: str = "open", *, shelved: bool = False, **data: Any) -> Arrange:
+    def arrange(who: str) -> Data:
+        values = {"shelved_until": timezone.now() + timedelta(hours=1)} if shelved else {}
+        with factories.arranged():
+            row = Incident.objects.create(
+                code="manual",
+                source="test",
+                severity="P1",
+                component="desk",
+                summary="x",
+                state=state,
+                **values,
+            )
+            audit.touch(row)
+        return {"incident_id": str(row.pk), **data}
+
+    return arrange
+
+
+KEY = b"twenty bytes of a key"[:20]
+
+
+def a_code(*, confirmed: bool) -> Arrange:
+    """Of a second factor that the person has, or has just made."""
+
+    def arrange(who: str) -> Data:
+        user = person(who)
+        with factories.arranged():
+            row = SecondFactor.objects.create(
+                user=user,
+                key=second_factor.sealed_key(user, KEY),
+                confirmed_at=timezone.now() if confirmed else None,
+            )
+            audit.touch(row)
+        return {"code": code_of()}
+
+    return arrange
+
+
+def code_of(*, steps_ago: int = 0) -> str:
+    clock = TOTP(KEY)
+    clock.time = time.time() - 30 * steps_ago
+    return f"{clock.token():06}"
+
+
+@pytest.fixture(autouse=True)
+def in_the_middle_of_a_step(request: pytest.FixtureRequest) -> Iterator[None]:
+    """So that no code of a second factor grows old within one test. Venues would mind: not for them."""
+    if "second_factor" not in request.node.name:
+        yield
+        return
+    with time_machine.travel(time.time() // 30 * 30 + 15):
+        yield
+
+
+def a_password(who: str) -> Data:
+    person(who, password=PASSWORD)
+    return {"old": PASSWORD, "new": "another horse, another battery"}
+
+
+def a_token(who: str) -> Data:
+    return {"token": token_row(who)[0].token_key}
+
+
+INPUTS: dict[str, Arrange] = {
+    "ops.acknowledge_incident": an_incident(comment="seen"),
+    "ops.acknowledge_root_cause": an_incident(text="a cable"),
+    "ops.assign_incident": an_incident(username="bob"),
+    "ops.change_own_password": a_password,
+    "ops.close_incident": an_incident("resolved"),
+    "ops.comment_incident": an_incident(comment="words"),
+    "ops.confirm_second_factor": a_code(confirmed=False),
+    "ops.enrol_second_factor": always(),
+    "ops.hold": always(scope="venue", key="okx"),
+    "ops.issue_token": always(name="robot", scopes="read", days=7),
+    "ops.launch": always(at="now", **ENVELOPE),
+    "ops.mitigate_incident": an_incident("acknowledged", comment="stopped"),
+    "ops.open_incident": always(severity="P1", component="desk", summary="smoke"),
     "ops.post_only": off("post_only"),
     "ops.reduce_only": off("reduce_only"),
-    "ops.resume": nothing,
+    "ops.remove_own_second_factor": a_code(confirmed=True),
+    "ops.resolve_incident": an_incident("mitigated", resolution="repaired"),
+    "ops.resume": always(),
+    "ops.revoke_token": a_token,
     "ops.safe_mode": off("safe_mode"),
+    "ops.shelve_incident": an_incident(minutes=60),
+    "ops.unshelve_incident": an_incident(shelved=True),
     "trading.close": an_execution,
     "trading.execute": a_market,
-    "trading.flatten": lambda: {"venue": "okx"},
-    "trading.grant_envelope": lambda: dict(ENVELOPE),
+    "trading.flatten": always(venue="okx"),
+    "trading.grant_envelope": always(**ENVELOPE),
     "trading.revoke_envelope": an_envelope,
 }
-ACTIONS = sorted(INPUTS)
+ACTIONS = sorted(name for name in INPUTS if registry.knows(name))
 
 
 def test_the_runbook_s_own_paths_are_found() -> None:
@@ -106,7 +193,8 @@ def test_the_runbook_s_own_paths_are_found() -> None:
 
 
 def test_every_action_is_in_the_table() -> None:
-    assert {a.name for a in registry.all_actions()} == set(INPUTS), "INPUTS: a valid input for each action"
+    missing = {action.name for action in registry.all_actions()} - set(INPUTS)
+    assert not missing, "INPUTS: a valid input for each action"
 
 
 # --- people --------------------------------------------------------------------------
@@ -184,7 +272,7 @@ def by_its_own_path(t: Try) -> Verdict:
 
 def rest(t: Try, path: str, body: Data) -> Verdict:
     if t.who.credential is Credential.TOKEN:
-        token = issue_token(User.objects.get(username=t.who.name), expiry=timedelta(hours=1))
+        token = token_row(t.who.name)[1]
         client = Client(headers={"Authorization": f"Token {token}"})
     else:
         client = logged_in(t)
@@ -196,6 +284,14 @@ def rest(t: Try, path: str, body: Data) -> Verdict:
         return str(said["status"])
     assert answer.headers["content-type"] == "application/problem+json"
     return str(said["code"])
+
+
+def token_row(name: str) -> tuple[Token, str]:
+    with factories.arranged():
+        user, hour = User.objects.get(username=name), timedelta(hours=1)
+        row, token = Token.objects.create(user, expiry=hour, scopes=[Token.EVERYTHING])
+        audit.touch(row)
+    return row, str(token)
 
 
 def own_paths() -> dict[str, str]:
@@ -217,22 +313,28 @@ def by_admin(t: Try) -> Verdict:
     """The form, its confirmation, and the confirmation sent; where the form refuses, sent all the same."""
     client, path = logged_in(t), f"/admin/act/{t.action}/"
     texts = {name: as_typed(value) for name, value in t.data.items()}
+    if any(field.secret for field in describe(registry.get(t.action).Input)):  # no page may carry a secret
+        return what_the_admin_said(client, client.post(path, {**texts, "reason": t.reason, "token": "once"}))
     shown = client.post(path, {**texts, "step": "review", "reason": t.reason})
     sent = {"step": "do", "input": json.dumps(t.data), "reason": t.reason, "token": "once"}
     early = shown.context.get("refusal") if shown.context else None
     if shown.context and "input_json" in shown.context:
         sent["input"] = shown.context["input_json"]
-    done = client.post(path, sent)
-    if done.context is None:  # it leads on: to the request, or home
-        assert early is None
-        told = [str(m) for m in client.get("/admin/").context["messages"]]
+    verdict = what_the_admin_said(client, client.post(path, sent))
+    assert (early.code if early else "") in {"", verdict}, "the form and its confirmation disagree"
+    return verdict
+
+
+def what_the_admin_said(client: Client, done: Any) -> Verdict:
+    if done.context is None:  # it leads on: to the request, home, or to one's own credentials
         if "/approvalrequest/" in done["Location"]:
             return "pending_approval"
-        return re.search(r": (\w+) \(audit entry", " ".join(told))[1]
+        told = [str(m) for m in client.get("/admin/").context["messages"]]
+        found = re.search(r": (\w+) \(audit entry", " ".join(told))
+        assert found is not None, told
+        return found[1]
     if (refusal := done.context.get("refusal")) is not None:
         assert done.status_code == refusal.status
-        assert early is not None
-        assert early.code == refusal.code, "the form and its confirmation disagree"
         return str(refusal.code)
     return str(done.context["outcome"].status.value)
 
@@ -244,7 +346,7 @@ def as_typed(value: Any) -> str:
 def by_cli(t: Try) -> Verdict:
     person(t.who.name, password=PASSWORD)
     code, said = act(t)
-    assert code == (1 if said["status"] == "refused" else 0)
+    assert code == {"refused": 1, "pending_approval": 3}.get(said["status"], 0)
     return str(said["code"] if said["status"] == "refused" else said["status"])
 
 
@@ -254,6 +356,7 @@ def act(t: Try) -> tuple[int, Data]:
     sys.stdin = io.StringIO(PASSWORD + "\n")
     try:
         options = ["--user", t.who.name, "--password-stdin", "--json", "--reason", t.reason]
+        options += ["--totp", code_of(steps_ago=1)]  # whoever has no factor need not mind
         call_command("act", t.action, *words, *options, stdout=out, stderr=io.StringIO())
     except SystemExit as left:
         code = int(str(left.code))
@@ -310,7 +413,8 @@ def same_for_all(value: Any, known: set[str]) -> Any:
     text = json.dumps(value, sort_keys=True, default=str)
     seen = {match for name in known for match in _UUID.findall(name)}
     text = _UUID.sub(lambda found: found[0] if found[0] in seen else "<new>", text)
-    return json.loads(re.sub(r"[0-9a-f]{64}", "<digest>", _TIME.sub("<time>", text)))
+    text = re.sub(r"\b[0-9a-f]{15}\b", "<token>", _TIME.sub("<time>", text))
+    return json.loads(re.sub(r"[0-9a-f]{64}", "<digest>", text))
 
 
 @dataclass(frozen=True)
@@ -348,18 +452,15 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("action", ACTIONS)
 def test_every_face_gives_the_same_verdict_and_effect(action: str, actor: str) -> None:
-    t = Try(action, ACTORS[actor], INPUTS[action]())
+    t = Try(action, ACTORS[actor], INPUTS[action](ACTORS[actor].name))
     known = known_rows()
     reference = came_of(by_runner, t, Source.SYSTEM, known)
     for face in faces_for(action, t.who):
         assert came_of(face, t, FACES[face], known) == reference, face.__name__
-    may = {"maker": "operator", "checker": "risk_manager", "token": "operator"}
-    if actor in {"viewer", "outsider"}:
-        assert reference.verdict == "permission.denied"
-    elif actor == "superuser" or Group.objects.filter(
-        name=may[actor], permissions__codename=action.split(".")[1]
-    ):
-        assert reference.verdict in {"executed", "pending_approval", "accepted"}, reference
+    roles = person(t.who.name).groups
+    if actor == "superuser" or roles.filter(permissions__codename=action.split(".")[1]).exists():
+        done = {"executed", "pending_approval", "accepted"}
+        assert reference.verdict in done | ({"credential.token"} if actor == "token" else set()), reference
     else:
         assert reference.verdict == "permission.denied"
 
@@ -368,7 +469,7 @@ def test_every_face_gives_the_same_verdict_and_effect(action: str, actor: str) -
 @pytest.mark.parametrize("action", ACTIONS)
 def test_somebody_who_left_stands_before_every_door(action: str) -> None:
     """No face lets them in; were one to, the runner refuses."""
-    t = Try(action, Who("eve"), INPUTS[action]())
+    t = Try(action, Who("eve"), INPUTS[action]("eve"))
     known = known_rows()
     assert came_of(by_runner, t, Source.SYSTEM, known).verdict == "permission.denied"
     before = AuditEntry.objects.filter(action=action).count()
