@@ -94,7 +94,7 @@ class Caller:
         self, method: str, path: str, raw: bytes = b"", content_type: str = "application/json", **headers: str
     ) -> Reply:
         if not self._logged_in and self.user is not None:
-            self.client.force_login(self.user, backend=settings.AUTHENTICATION_BACKENDS[0])
+            self.client.force_login(self.user, backend="django.contrib.auth.backends.ModelBackend")
             self._logged_in = True
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self.client.generic(method, path, raw, content_type=content_type, headers=named)
