@@ -364,7 +364,7 @@ def test_in_live_everybody_logs_in_but_prometheus_beside_the_desk(path: str, set
     settings.ENV = django_settings.ENV.model_copy(update={"exchange_profile": "live"})
     assert Client().get(path, secure=True).status_code == (200 if path == "/metrics" else 401)
     person = Client()
-    person.force_login(factories.person("victor"), backend=django_settings.AUTHENTICATION_BACKENDS[0])
+    person.force_login(factories.person("victor"), backend="django.contrib.auth.backends.ModelBackend")
     assert person.get(path, secure=True).status_code == 200
 
 
