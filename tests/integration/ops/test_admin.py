@@ -160,7 +160,7 @@ def test_an_action_is_a_form_then_a_confirmation_then_done() -> None:
     client = as_("alice")
     form = Page(page(client, ACT_HOLD)).form(step="review")
     assert form["method"] == "post"
-    assert set(form["fields"]) == {"csrfmiddlewaretoken", "step", "reason", "scope", "key"}
+    assert set(form["fields"]) == {"csrfmiddlewaretoken", "token", "step", "reason", "scope", "key"}
     confirm = client.post(ACT_HOLD, {"step": "review", "scope": "desk", "reason": "lunch"})
     assert confirm.status_code == 200
     assert "Happens at once" in text(confirm.content.decode())
