@@ -4,10 +4,14 @@ Verifying the whole chain takes as long as the chain; the resume checklist and `
 process walks up to its end once, a slice per look, then re-reads a slice of the past with each look.
 """
 
+import structlog
+
 from ops import audit
+from ops.incidents import service as incidents
 from ops.models import AuditHead
 from ops.status import Reading, Status
 
+log = structlog.get_logger()
 FIRST_WALK = 5_000
 SECOND_LOOK = 200
 
@@ -18,6 +22,7 @@ class ChainWatch:
     def __init__(self) -> None:
         self._verified = 0  # everything up to here held when this process read it
         self._again = 0  # where the second look goes on
+        self._told = ""  # what it has raised an incident of: once per finding, not per look
 
     def probe(self) -> Reading:
         head = AuditHead.objects.get(pk=1).seq
@@ -28,10 +33,21 @@ class ChainWatch:
         metrics = {"head": head, "verified": self._verified, "bad_seq": found.bad_seq}
         links = ("/admin/ops/auditentry/",)
         if not found.ok:
+            self._tell(found)
             return Reading(Status.ERROR, f"BROKEN: {found.problem}", metrics, links=links)
         if self._verified < head:
             return Reading(Status.WARN, f"{self._verified} of {head} verified so far", metrics, links=links)
         return Reading(Status.OK, f"{head} entries hold", metrics, links=links)
+
+    def _tell(self, found: audit.Verification) -> None:
+        """A database that cannot take the incident must not hide what was found."""
+        if self._told == found.problem:
+            return
+        try:
+            incidents.raise_incident("audit.broken", "audit.broken", found.problem, {"seq": found.bad_seq})
+            self._told = found.problem
+        except Exception:
+            log.exception("chain_watch.incident_lost")
 
     def _second_look(self) -> audit.Verification | None:
         """A slice of what was verified before. On a finding it stays there, and so does the alarm."""

@@ -11,11 +11,14 @@ from django.utils import timezone
 
 from ops import audit
 from ops.actions.base import Actor
+from ops.incidents import service as incidents
 from ops.models import ApprovalRequest, DeskState, Envelope, HoldCause, Mode
 
 DESK = (HoldCause.Scope.DESK.value, "")
 #: The cause that every start of the desk raises.
 STARTED = "desk.start"
+#: Causes of this kind have an alarm of their own; every other cause of the machine is `hold.raised`.
+_QUARANTINE = "execution.quarantined"
 
 
 def get_state() -> DeskState:
@@ -142,7 +145,15 @@ def raise_hold(*, source: str, reason: str, scope: tuple[str, str] = DESK, resol
             audit.append_system(
                 action="ops.hold", target="desk", verdict="executed", reason=reason, after={"source": source}
             )
+        if new and not resolved:
+            _raise_incident(source, reason, scope)
     return new
+
+
+def _raise_incident(source: str, reason: str, scope: tuple[str, str]) -> None:
+    code = _QUARANTINE if source.startswith(_QUARANTINE) else "hold.raised"
+    where = "" if scope == DESK else f"@{':'.join(scope)}"
+    incidents.raise_incident(code, f"{source}{where}", reason or source)
 
 
 def resolve_cause(source: str, *, why: str) -> int:

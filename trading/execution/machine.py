@@ -17,6 +17,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ops import desk
+from ops.incidents.service import raise_incident
 from ops.models import DeskState, Mode
 from risk import reservations
 from trading import desk_config
@@ -56,6 +57,7 @@ Quotes = Mapping[tuple[str, str], Book]
 PATIENCE = timedelta(milliseconds=600)
 TURN_SEC = 2.0
 BUSY_PAUSE = timedelta(milliseconds=50)
+_RESCUES = {ExecutionState.RESCUE_REVERSE, ExecutionState.RESCUE_PROCEED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +137,24 @@ def _step(execution_id: UUID, quotes: Quotes, *, alone: bool) -> Next:
         execution = Execution.objects.select_for_update().get(pk=execution_id)
         # The lock on the desk row makes HOLD exact: after its commit no opening order is claimed.
         state = desk.lock() if alone else desk.lock_shared()
+        before = execution.state
         following = _advance(execution, config.trading.execution, quotes, state, alone=alone)
         _schedule(execution, following)
+        _report(execution, before)
         return following
+
+
+def _report(execution: Execution, before: str) -> None:
+    """A rescue of real orders that began in this step. Last: from here on the audit head is locked."""
+    if execution.state == before or execution.state not in _RESCUES or execution.dry_run:
+        return
+    why = execution.transitions.latest("pk").detail
+    raise_incident(
+        "execution.rescued",
+        f"execution.rescued:{execution.pk}",
+        f"execution {execution.pk} on {execution.symbol}: {why}",
+        {"state": execution.state},
+    )
 
 
 def _advance(

@@ -109,6 +109,7 @@ def run(action: Action[Any], ctx: Context[Any], request: ApprovalRequest) -> Out
 def journal_refusal(
     action: Action[Any], ctx: Context[Any], request: ApprovalRequest, refusal: Refusal
 ) -> AuditEntry:
+    runner.alarm_of_tampering(refusal, action=action.name, who=ctx.actor.name)
     return audit.append(
         action=action.name,
         target=request.target,
