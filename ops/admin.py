@@ -6,10 +6,12 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import get_language
 
 from ops import models, second_factor, selectors
 from ops.actions import approvals
 from ops.admin_base import Journal, ReadOnly, as_text
+from ops.incidents import catalogue, export
 from ops.models import User
 
 
@@ -89,6 +91,57 @@ class HoldCauseAdmin(ReadOnly):
     list_select_related = ("raised_by",)
     search_fields = ("source", "reason", "raised_by__username")
     date_hierarchy = "opened_at"
+
+
+@admin.register(models.Incident)
+class IncidentAdmin(ReadOnly):
+    list_display = (
+        "opened_at",
+        "severity",
+        "code",
+        "state",
+        "summary",
+        "owner",
+        "occurrences",
+        "last_seen_at",
+        "shelved_until",
+    )
+    list_filter = ("state", "severity", "code", "component")
+    list_select_related = ("owner",)
+    search_fields = ("code", "source", "summary", "owner__username", "root_cause", "resolution")
+    date_hierarchy = "opened_at"
+    change_form_template = "admin/incident.html"
+
+    def offers(self, obj: models.Incident, user: User) -> list[tuple[str, dict[str, Any]]]:
+        return [(name, {"incident_id": str(obj.pk)}) for name in selectors.fitting(obj)]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        row = self.get_object(request, object_id) if object_id else None
+        context: dict[str, Any] = dict(extra_context or {})
+        if row is not None:
+            alarm = catalogue.ALARMS.get(row.code)
+            context |= {
+                "incident": row,
+                "alarm": alarm and catalogue.in_language(alarm, get_language() or "en"),
+                "timeline": export.timeline(row),
+                "exports": [("md", "en"), ("md", "ru"), ("json", "en")],
+            }
+        return super().changeform_view(request, object_id, form_url, context)
+
+
+@admin.register(models.IncidentEvent)
+class IncidentEventAdmin(Journal):
+    list_display = ("at", "incident", "kind", "text", "actor_name", "audit_seq")
+    list_filter = ("kind",)
+    list_select_related = ("incident",)
+    search_fields = ("text", "actor_name", "incident__source", "incident__summary")
+    date_hierarchy = "at"
 
 
 @admin.register(models.AuditEntry)

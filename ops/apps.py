@@ -14,11 +14,12 @@ class OpsConfig(AppConfig):
 
     def ready(self) -> None:
         from ops import checklist, components, config, metrics, overview, roles
-        from ops.actions import desk_mode, incidents
+        from ops.actions import credentials, desk_mode, incidents
         from ops.config import ControlConfig
 
         config.register_section("control", ControlConfig)
         assert checklist
+        assert credentials
         assert desk_mode
         assert incidents
         assert overview  # its check

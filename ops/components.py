@@ -17,6 +17,7 @@ from ops.actions import registry
 from ops.actions.base import Danger
 from ops.actions.policy import default_quorum
 from ops.chain_watch import ChainWatch
+from ops.incidents import service as incidents
 from ops.models import HoldCause, ProcessHeartbeat, User
 from ops.status import Component, Reading, Status
 
@@ -40,6 +41,7 @@ def register_all() -> None:
         Component("config", "Configuration", "P1", _config),
         Component("approvals", "Approvers", "P1", _approvers),
         Component("hold", "HOLD causes", "P0", _hold),
+        Component("incidents", "Incident journal", "P2", _incidents),
         Component("disk", "Disk of DATA_DIR", "P2", _disk, needs_database=False),
     ):
         status.register(component)
@@ -230,3 +232,20 @@ def _hold() -> Reading:
     if elsewhere:
         return Reading(Status.WARN, f"open: {', '.join(elsewhere)}", metrics, links=links)
     return Reading(Status.OK, "no open cause", metrics, links=links)
+
+
+def _incidents() -> Reading:
+    """The journal itself. What raised an incident has a component of its own, which says how that is."""
+    counts, lately = incidents.counts(), incidents.raised_lately()
+    waiting = incidents.without_root_cause().count()
+    newest = incidents.as_lines(incidents.unclosed()[:5])
+    metrics = {"open": counts, "raised_in_10_min": lately, "p0_without_root_cause": waiting, "newest": newest}
+    links = ("/admin/ops/incident/", "/api/ui/incidents")
+    said = ", ".join(f"{count} {severity}" for severity, count in counts.items())
+    if lately > incidents.FLOOD:
+        return Reading(
+            Status.WARN, f"flood: {lately} alarms within 10 minutes; open: {said}", metrics, links=links
+        )
+    if waiting:
+        return Reading(Status.WARN, f"{waiting} P0 without root cause; open: {said}", metrics, links=links)
+    return Reading(Status.OK, f"open: {said}", metrics, links=links)

@@ -15,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 
 from ops import config, desk, heartbeat, hooks, status
 from ops.actions.policy import default_quorum
+from ops.incidents import service as incidents
 from ops.models import ApprovalRequest, DeskState, HoldCause, Mode
 from ops.status import GROUPS, Group, Row, Snapshot, Status
 
@@ -187,7 +188,7 @@ def overview() -> dict[str, Any]:
         "scores": scores(snapshot.rows),
         **(_desk_facts() if snapshot.database_answers else _NO_DESK_FACTS),
         "risk_snapshot": snapshot.facts.get("risk_snapshot"),
-        "alerts": alerts(snapshot),
+        "alerts": [*flood_alert(snapshot), *alerts(snapshot)],
         "build": hooks.build(),
     }
 
@@ -201,10 +202,20 @@ def _desk_facts() -> dict[str, Any]:
         "flags": flags(row, mode=mode),
         "leader": lead,
         "approvals_pending": approvals_pending(),
+        "incidents_open": incidents.counts(),
     }
 
 
-_NO_DESK_FACTS = dict.fromkeys(("mode", "hold", "flags", "leader", "approvals_pending"))
+_NO_DESK_FACTS = dict.fromkeys(("mode", "hold", "flags", "leader", "approvals_pending", "incidents_open"))
+
+
+def flood_alert(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Before everything else: in a flood of alarms the one that matters is easily missed."""
+    if not snapshot.database_answers or (count := incidents.raised_lately()) <= incidents.FLOOD:
+        return []
+    minutes = int(incidents.FLOOD_WITHIN.total_seconds() // 60)
+    summary = f"flood: {count} alarms within {minutes} minutes; look for the first cause"
+    return [{"id": "incident_flood", "group": "P1", "status": Status.WARN.value, "summary": summary}]
 
 
 def alerts(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -4,12 +4,14 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from ops import access
 from ops.actions import registry
 from ops.actions.base import Action, Danger, Refusal
+from ops.actions.incidents import OnIncident
 from ops.actions.inputs import parse
-from ops.models import ApprovalRequest, User, Vote
+from ops.models import ApprovalRequest, Incident, User, Vote
 
 State = ApprovalRequest.State
 
@@ -65,3 +67,16 @@ def _may_approve(request: ApprovalRequest, user: User) -> bool:
     except Refusal:  # an action of an older build: nobody can run it
         return False
     return access.may(user, action.approve_permission, objects)
+
+
+def fitting(incident: Incident) -> list[str]:
+    """Actions that the incident's state allows."""
+    shelved = incident.shelved_until is not None and incident.shelved_until > timezone.now()
+    out = {
+        "ops.shelve_incident" if shelved else "ops.unshelve_incident",
+        *(["ops.acknowledge_root_cause"] if incident.root_cause_at else []),
+    }
+    if incident.severity == Incident.Severity.P0 and not incident.root_cause_at:
+        out.add("ops.close_incident")
+    known = [action for action in registry.all_actions() if isinstance(action, OnIncident)]
+    return [a.name for a in known if incident.state in a.states and a.name not in out]

@@ -2,6 +2,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from ops.api import auth
+from ops.api import incidents as i
 from ops.api import views as v
 from ops.api.status import STATUS_URLS
 
@@ -27,6 +28,13 @@ urlpatterns = [
         for verb in ("apply", "cancel", "withdraw")
     ),
     path("api/ui/envelopes", v.EnvelopesView.as_view()),
+    path("api/ui/incidents", i.IncidentsView.as_view()),
+    path("api/ui/incidents/<uuid:incident_id>", i.IncidentView.as_view()),
+    path("api/ui/incidents/<uuid:incident_id>/export", i.IncidentExportView.as_view()),
+    *(
+        path(f"api/ui/incidents/<uuid:incident_id>/{verb}", i.IncidentActionView.as_view(verb=verb))
+        for verb in i.VERBS
+    ),
     path("api/ui/audit", v.AuditView.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),

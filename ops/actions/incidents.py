@@ -44,6 +44,7 @@ class OnIncident(Action[DataT]):
 
     danger = Danger.NEUTRAL
     reason_required = False
+    listed = False
     #: What the line of the timeline says was done.
     kind: ClassVar[str]
     #: The states in which it may be done.

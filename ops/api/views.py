@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from ops import envelopes
 from ops.actions import approvals, registry, runner
 from ops.actions.base import Outcome, Refusal, Source
-from ops.actions.inputs import arg, json_schema, parse, without_secrets
+from ops.actions.inputs import InvalidInput, arg, json_schema, parse, without_secrets
 from ops.api.authentication import actor_of
 from ops.api.pages import filters, page
 from ops.api.schema import SUBMISSION, action_body
@@ -45,9 +45,15 @@ def key_of(request: Request) -> str:
     return str(request.headers.get("Idempotency-Key", ""))
 
 
-def submit(name: str, request: Request) -> Response:
-    """The body is the action's input plus `reason`. `?dry_run=true`: what it would do, and nothing else."""
+def submit(name: str, request: Request, **of_path: Any) -> Response:
+    """The body is the action's input plus `reason`. `?dry_run=true`: what it would do, and nothing else.
+
+    of_path: what the path says of the input already; the body may not say it too.
+    """
     data = object_of(request)
+    if twice := sorted(of_path.keys() & data.keys()):
+        raise InvalidInput([{"field": field, "detail": "the path says it already"} for field in twice])
+    data |= of_path
     reason = data.pop("reason", "")
     asked = {"actor": actor_of(request), "data": data, "reason": reason, "source": Source.REST}
     if request.query_params.get("dry_run", "").lower() in {"1", "true"}:

@@ -199,6 +199,13 @@ def find(code: str) -> Alarm:
         raise LookupError(f"alarm {code!r}; accepted: {', '.join(ALARMS)}") from None
 
 
+def in_language(alarm: Alarm, wanted: str) -> dict[str, str]:
+    """Its texts and where to read on, for a page. wanted: a language tag; all but Russian is English."""
+    language: Language = "ru" if wanted.startswith("ru") else "en"
+    texts = {name: getattr(alarm, name).in_(language) for name in ("title", "cause", "consequence", "action")}
+    return {**texts, "runbook": alarm.runbook}
+
+
 _WORDS = {
     "en": ("Cause", "Consequence", "Action", "Severity", "component", "runbook"),
     "ru": ("Причина", "Последствие", "Действие", "Важность", "компонент", "ранбук"),
@@ -222,8 +229,8 @@ def document() -> str:
     """`docs/alarms.md`, whole."""
     parts = [
         "# Alarms",
-        "Written by `manage.py incident catalogue` from `ops/incidents/catalogue.py`; a test holds them "
-        "together.",
+        "Written by `manage.py incident catalogue --write` from `ops/incidents/catalogue.py`; a test holds "
+        "them together.",
     ]
     for alarm in ALARMS.values():
         parts.append(f"## {alarm.code}")

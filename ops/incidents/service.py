@@ -5,7 +5,7 @@ taken from the head, whose lock is the last of the order: writing a line is the 
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +21,27 @@ from ops.models import Incident, IncidentEvent, User
 State, Severity = Incident.State, Incident.Severity
 #: A flood hides what matters (ISA-18.2): more than so many within so long.
 FLOOD, FLOOD_WITHIN = 10, timedelta(minutes=10)
+#: What an incident is, without its texts.
+FACTS = (
+    "code",
+    "source",
+    "severity",
+    "component",
+    "state",
+    "summary",
+    "owner",
+    "opened_by",
+    "opened_at",
+    "last_seen_at",
+    "occurrences",
+    "acknowledged_at",
+    "mitigated_at",
+    "resolved_at",
+    "closed_at",
+    "root_cause_by",
+    "root_cause_at",
+    "shelved_until",
+)
 _ONE_UNCLOSED = "incident_one_unclosed_per_source"
 
 
@@ -147,21 +168,17 @@ def raised_lately() -> int:
     return IncidentEvent.objects.filter(at__gt=since, kind__in=("opened", "raised", "raised again")).count()
 
 
-def flood() -> bool:
-    return raised_lately() > FLOOD
+def as_lines(rows: Iterable[Incident]) -> list[str]:
+    return [f"{row.severity} {row.state} {row.source}: {row.summary[:80]}" for row in rows]
 
 
 def as_dict(row: Incident) -> dict[str, Any]:
-    names = (
-        "id code source severity component summary state opened_at last_seen_at occurrences acknowledged_at "
-        "mitigated_at resolved_at closed_at resolution root_cause root_cause_at shelved_until"
-    )
-    people = {name: _name(getattr(row, name)) for name in ("owner", "opened_by", "root_cause_by")}
-    return {name: getattr(row, name) for name in names.split()} | people
+    facts = {name: _fact(getattr(row, name)) for name in FACTS}
+    return {"id": str(row.pk), **facts, "resolution": row.resolution, "root_cause": row.root_cause}
 
 
-def _name(person: User | None) -> str | None:
-    return person.get_username() if person else None
+def _fact(value: Any) -> Any:
+    return value.get_username() if isinstance(value, User) else value
 
 
 def event(line: IncidentEvent) -> dict[str, Any]:

@@ -1,17 +1,31 @@
 """Incidents: raised by the machine, opened by hand, dealt with by people, and what they stand before."""
 
+import io
+import json
+import re
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.db import transaction
+import time_machine
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.test import Client
+from django.utils import timezone
 
-from ops import audit, checklist, desk
-from ops.actions.base import Refusal, Status
-from ops.incidents import service
+from ops import audit, checklist, desk, overview, selectors, status
+from ops.actions import runner
+from ops.actions.base import Refusal, Source, Status
+from ops.api.incidents import VERBS
+from ops.incidents import catalogue, export, service
 from ops.incidents.service import raise_incident
 from ops.models import AuditEntry, Incident, IncidentEvent, Mode
 from tests import factories
+from tests.database import as_superuser
 from tests.factories import ask, submit
 
 pytestmark = pytest.mark.usefixtures("house", "journal_checklist")
@@ -122,10 +136,10 @@ def test_opened_by_hand() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"severity": "P9"}, {"summary": " "}, {"component": "x" * 65}])
-def test_opened_by_hand_with_nothing_to_say(wrong: dict[str, str]) -> None:
+def test_opened_by_hand_with_nothing_to_say(wrong: dict[str, Any]) -> None:
     good = {"severity": "P2", "component": "desk", "summary": "odd"}
     with pytest.raises(Refusal) as caught:
-        submit("alice", "ops.open_incident", **(good | wrong))
+        submit("alice", "ops.open_incident", **{**good, **wrong})
     assert caught.value.code == "input.invalid"
     assert not Incident.objects.exists()
 
@@ -246,3 +260,224 @@ def test_the_desk_does_not_resume_before_the_root_cause_is_acknowledged() -> Non
     walk(row, ROOT_CAUSE)
     factories.resume()
     assert desk.get_state().mode == Mode.RUN
+
+
+# --- faces ---------------------------------------------------------------------------
+
+
+def client(name: str = "alice") -> Client:
+    Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # or whitenoise warns of it
+    found = Client()
+    found.force_login(factories.person(name), backend="django.contrib.auth.backends.ModelBackend")
+    return found
+
+
+def test_the_list_is_filtered_and_leafed_through() -> None:
+    for n in range(3):
+        raise_incident("order.unknown", f"order.unknown:{n}", "x")
+    p0()
+    body = client("victor").get("/api/ui/incidents?severity=P1&state=open&limit=2").json()
+    assert [row["source"] for row in body["results"]] == ["order.unknown:2", "order.unknown:1"]
+    rest = client("victor").get(body["next"]).json()
+    assert [row["source"] for row in rest["results"]] == ["order.unknown:0"]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize("query", ["severity=P9", "state=odd", "limit=0"])
+def test_a_filter_that_there_is_not(query: str) -> None:
+    assert client().get(f"/api/ui/incidents?{query}").status_code == 422
+
+
+def test_one_with_its_timeline() -> None:
+    row = walk(p0(), ACKNOWLEDGE)
+    body = client().get(f"/api/ui/incidents/{row.pk}").json()
+    assert (body["id"], body["state"], body["owner"]) == (str(row.pk), "acknowledged", "alice")
+    assert [line["kind"] for line in body["timeline"]] == ["raised", "acknowledged"]
+    missing = client().get(f"/api/ui/incidents/{uuid4()}")
+    assert (missing.status_code, missing.json()["code"]) == (404, "incident.unknown")
+    assert Client().get("/api/ui/incidents").status_code == 401
+
+
+def test_the_whole_way_by_its_own_paths() -> None:
+    row, browser = p0(), client()
+    bodies = {
+        "assign": {"username": "alice"},
+        "comment": {"comment": "hm"},
+        "acknowledge": {"comment": "looking"},
+        "mitigate": {"comment": "closed by hand"},
+        "shelve": {"minutes": 5, "reason": "noise"},
+        "unshelve": {},
+        "resolve": {"resolution": "the venue is back"},
+        "root_cause": {"text": "a cable"},
+        "close": {},
+    }
+    assert set(bodies) == set(VERBS)
+    for verb, body in bodies.items():
+        answer = browser.post(
+            f"/api/ui/incidents/{row.pk}/{verb}", json.dumps(body), content_type="application/json"
+        )
+        assert (answer.status_code, answer.json()["status"]) == (200, "executed"), (verb, answer.json())
+    row.refresh_from_db()
+    assert row.state == "closed"
+
+
+def test_the_path_says_which_incident_and_the_body_may_not() -> None:
+    row = p0()
+    body = json.dumps({"comment": "x", "incident_id": str(uuid4())})
+    answer = client().post(f"/api/ui/incidents/{row.pk}/comment", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (422, "input.invalid")
+    assert row.events.count() == 1
+
+
+def test_the_overview_counts_them_and_a_flood_stands_first() -> None:
+    p0()
+    for n in range(9):
+        raise_incident("order.unknown", f"order.unknown:{n}", "x")
+    ten = overview.overview()
+    assert ten["incidents_open"] == {"P0": 1, "P1": 9, "P2": 0}
+    assert "incident_flood" not in [alert["id"] for alert in ten["alerts"]]
+    p0()
+    eleven = overview.overview()
+    assert eleven["alerts"][0]["id"] == "incident_flood"
+    assert "11 alarms" in eleven["alerts"][0]["summary"]
+    with time_machine.travel(timezone.now() + timedelta(minutes=11)):
+        assert not service.raised_lately()
+
+
+def test_the_journal_is_a_component() -> None:
+    def look() -> status.Row:
+        return status.evaluate(status._components["incidents"])
+
+    assert (look().status, look().summary) == (status.Status.OK, "open: 0 P0, 0 P1, 0 P2")
+    row = p0()
+    assert look().status is status.Status.WARN
+    assert look().metrics["p0_without_root_cause"] == 1
+    assert "flatten.unverified:1" in look().metrics["newest"][0]
+    walk(row, ROOT_CAUSE)
+    assert look().status is status.Status.OK
+
+
+# --- export --------------------------------------------------------------------------
+
+
+def test_exported_as_json() -> None:
+    row = walk(p0(), *WAY)
+    answer = client().get(f"/api/ui/incidents/{row.pk}/export?format=json")
+    assert answer["Content-Type"].startswith("application/json")
+    body = json.loads(answer.content)
+    assert (body["incident"]["id"], body["incident"]["root_cause"]) == (str(row.pk), "a cable")
+    assert body["catalogue"]["title"]["ru"] == "Flatten не подтверждён"
+    assert (body["audit"]["ok"], body["audit"]["head"]) == (True, audit.last_seq())
+    seqs = [line["audit_seq"] for line in body["timeline"]]
+    assert seqs == sorted(seqs)
+    assert set(seqs) <= set(AuditEntry.objects.values_list("seq", flat=True))
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["# Incident P0", "## Root cause", "the chain holds"]),
+        ("ru", ["# Инцидент P0", "## Первопричина"]),
+    ],
+)
+def test_exported_as_markdown(language: str, words: list[str]) -> None:
+    row = walk(p0(), ACKNOWLEDGE, ROOT_CAUSE)
+    answer = client().get(f"/api/ui/incidents/{row.pk}/export?format=md&lang={language}")
+    assert answer["Content-Type"].startswith("text/markdown")
+    text = answer.content.decode()
+    for said in [*words, "a cable", "looking", "alice"]:
+        assert said in text
+    facts = text.split("##")[1]
+    assert bool(re.search("[а-яё]", facts)) is (language == "ru")
+
+
+def test_the_timeline_takes_in_what_the_log_says_of_the_source() -> None:
+    job = str(uuid4())
+    audit.append_system(action="trading.flatten", target=job, verdict="unverified", reason="okx")
+    audit.append_system(action="trading.flatten", target=str(uuid4()), verdict="done")
+    row = raise_incident("flatten.unverified", f"flatten.unverified:{job}", "x")
+    kinds = [line["kind"] for line in export.timeline(row)]
+    assert kinds == ["trading.flatten unverified", "raised"]
+
+
+def test_an_export_cannot_be_written_by_what_it_quotes() -> None:
+    row = raise_incident("order.unknown", "s", "x")
+    do("ops.comment_incident", row, comment="ok\n\n# Incident P2\n[click](http://x) <b>")
+    text = export.as_markdown(row, "en")
+    assert "\n# Incident P2" not in text
+    assert "<b>" not in text
+    assert "[click]" not in text
+
+
+def test_an_export_says_that_the_chain_is_broken() -> None:
+    row = p0()
+    with as_superuser(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE ops_auditentry SET reason = 'never said' WHERE seq = 1")
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    assert "THE CHAIN IS BROKEN: entry 1 was changed" in export.as_markdown(row, "en")
+
+
+@pytest.mark.parametrize("query", ["format=pdf", "lang=de"])
+def test_an_export_that_there_is_not(query: str) -> None:
+    assert client().get(f"/api/ui/incidents/{p0().pk}/export?{query}").status_code == 422
+
+
+# --- pages and commands --------------------------------------------------------------
+
+
+def test_pages() -> None:
+    row = walk(p0(), ACKNOWLEDGE)
+    listed = client("victor").get("/admin/ops/incident/").content.decode()
+    assert "flatten.unverified" in listed
+    page = client().get(f"/admin/ops/incident/{row.pk}/change/")
+    text = page.content.decode()
+    assert {name for name, _ in page.context["offers"]} == {
+        "ops.acknowledge_root_cause",
+        "ops.assign_incident",
+        "ops.comment_incident",
+        "ops.mitigate_incident",
+        "ops.resolve_incident",
+        "ops.shelve_incident",
+    }
+    for said in ("A flatten could not be verified", "looking", "does not resume before", "lang=ru"):
+        assert said in text
+    assert f"/admin/act/ops.mitigate_incident/?incident_id={row.pk}" in text
+    walk(row, *WAY[1:])
+    assert client().get(f"/admin/ops/incident/{row.pk}/change/").context["offers"] == []
+    assert client().get("/admin/ops/incidentevent/").status_code == 200
+
+
+def test_what_is_offered_is_not_refused_for_its_state() -> None:
+    for steps in range(len(WAY) + 1):
+        row = walk(raise_incident("flatten.unverified", f"s{steps}", "x"), *WAY[:steps])
+        for action in selectors.fitting(row):
+            runner.rehearse(
+                action,
+                actor=factories.actor("alice"),
+                data={k: v for k, v in EVERY[action].items() if k != "reason"} | {"incident_id": str(row.pk)},
+                reason="noise",
+                source=Source.ADMIN,
+            )
+
+
+def command(*words: str) -> str:
+    out = io.StringIO()
+    call_command("incident", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_commands() -> None:
+    row, over = p0(), walk(raise_incident("order.unknown", "order.unknown:1", "x"), *WAY)
+    assert str(row.pk) in command("list")
+    assert str(over.pk) not in command("list")
+    assert str(over.pk) in command("list", "--all")
+    assert [found["id"] for found in json.loads(command("list", "--json"))] == [str(row.pk)]
+    assert "raised system: okx: cannot be read" in command("show", str(row.pk))
+    assert json.loads(command("show", str(row.pk), "--json"))["timeline"][0]["kind"] == "raised"
+    assert command("export", str(row.pk), "--lang", "ru").startswith("# Инцидент P0")
+    assert json.loads(command("export", str(row.pk), "--format", "json"))["audit"]["ok"]
+    assert command("catalogue") == catalogue.document()
+    for wrong in ("", "x", str(uuid4())):
+        with pytest.raises(CommandError, match="the id of an incident"):
+            command("show", wrong)

@@ -20,7 +20,18 @@ from ops.status import Component, Row, Status
 from tests import factories
 from tests.database import as_superuser
 
-OWN = {"database", "redis", "execution_queue", "audit_chain", "config", "approvals", "hold", "disk", "leader"}
+OWN = {
+    "database",
+    "redis",
+    "execution_queue",
+    "audit_chain",
+    "config",
+    "approvals",
+    "hold",
+    "incidents",
+    "disk",
+    "leader",
+}
 PROCESSES = {"process.web", "process.worker-execution", "process.worker-default", "process.beat"}
 
 
@@ -250,6 +261,7 @@ OVERVIEW = {
     "scores",
     "mode",
     "hold",
+    "incidents_open",
     "flags",
     "leader",
     "risk_snapshot",
