@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from ops import audit
 from ops.actions import registry
-from ops.models import User
+from ops.models import Incident, User
 from tests import factories
 from tests.in_process import fresh_desk, paper_venues
 
@@ -82,9 +82,7 @@ def _filled(route: str) -> Iterator[str]:
         for request in apps.get_model("ops", "ApprovalRequest")._default_manager.all():
             yield plain.replace("<uuid:request_id>", str(request.pk))
     elif "<uuid:incident_id>" in plain:
-        yield plain.replace(
-            "<uuid:incident_id>", str(apps.get_model("ops", "Incident")._default_manager.first().pk)
-        )
+        yield plain.replace("<uuid:incident_id>", str(Incident.objects.latest("opened_at").pk))
     elif "<" in plain or "(?P" in plain:
         yield plain.replace("<uuid:", "<").split("<")[0] + "00000000-0000-0000-0000-000000000000"
     else:

@@ -22,27 +22,16 @@ def create(action: Action[Any], ctx: Context[Any], *, quorum: int, vote_from: st
     """Freeze the request inside the runner's transaction. One digest covers what an approver relies on."""
     target = action.target(ctx.input)
     expire(action=action.name, target=target)
-    frozen = {
-        "action": action.name,
-        "target": target,
-        "requested_by": ctx.actor.name,
-        "reason": ctx.reason,
-        "payload": plain(ctx.input),
-        "before": plain(action.before(ctx)),
-        "config_version": config.running_version(),
-        "fence": hooks.fence().fence,
-    }
-    request = ApprovalRequest.objects.create(
+    request = ApprovalRequest(
         action=action.name,
         target=target,
         requested_by=ctx.actor.user,
         reason=ctx.reason,
-        payload=frozen["payload"],
-        before=frozen["before"],
+        payload=plain(ctx.input),
+        before=plain(action.before(ctx)),
         diff=plain(action.diff(ctx)),
-        digest=digest(frozen),
-        config_version=frozen["config_version"],
-        fence=frozen["fence"],
+        config_version=config.running_version(),
+        fence=hooks.fence().fence,
         quorum=quorum,
         policy=_policy(action, ctx, vote_from),
         source=ctx.source.value,
@@ -50,9 +39,18 @@ def create(action: Action[Any], ctx: Context[Any], *, quorum: int, vote_from: st
         created_at=Now(),
         expires_at=Now() + PENDING_FOR,
     )
+    request.digest = digest_of(request)
+    request.save(force_insert=True)
     request.refresh_from_db()
     audit.touch(request)
     return request
+
+
+def digest_of(request: ApprovalRequest) -> str:
+    """Of everything that an approver relies on, as the row has it now: asked again before it is run."""
+    parts = ("action", "target", "reason", "payload", "before", "diff", "config_version", "fence", "quorum")
+    frozen = {name: getattr(request, name) for name in (*parts, "policy")}
+    return digest({**frozen, "requested_by": request.requested_by.get_username()})
 
 
 def _policy(action: Action[Any], ctx: Context[Any], vote_from: str) -> dict[str, Any]:

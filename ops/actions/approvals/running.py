@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from ops import access, audit, config, desk, hooks
 from ops.actions import once, runner
 from ops.actions.approvals import steps
-from ops.actions.approvals.asking import action_of, find, require_in_time
+from ops.actions.approvals.asking import action_of, digest_of, find, require_in_time
 from ops.actions.base import Action, Actor, Context, Credential, Outcome, Refusal, Source, Status
 from ops.actions.inputs import parse
 from ops.canonical import plain
@@ -134,6 +134,8 @@ def _mark_executed(request: ApprovalRequest, outcome: Outcome) -> None:
 
 def _still_holds(action: Action[Any], ctx: Context[Any], request: ApprovalRequest) -> None:
     """What the approvers saw is still so, and they are still the ones who may say so."""
+    if digest_of(request) != request.digest:
+        raise Refusal("approval.tampered", "the request is not the one that was voted on", status=409)
     require_in_time(request)
     objects = list(action.objects(ctx.input))
     requester = User.objects.get(pk=request.requested_by_id)  # now, not when the request was read

@@ -14,7 +14,7 @@ from ops.actions import approvals
 from ops.actions.base import Credential, Outcome, Refusal, Source, Status
 from ops.models import ApprovalRequest, AuditEntry, ConfigVersion, Mode, User, Vote
 from tests import factories
-from tests.database import as_superuser
+from tests.database import as_superuser, tamper
 from tests.factories import actor, ask, person, submit, vote
 
 pytestmark = pytest.mark.usefixtures("house", "own_checklist")
@@ -341,6 +341,30 @@ def test_a_new_hold_voids_what_was_approved_and_not_done() -> None:
     turn_green()
     submit("carol", "ops.hold")
     refused("approval.not_applicable", lambda: apply("alice", request))
+    assert desk.get_state().mode == Mode.HOLD
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        'payload = \'{"scope": "venue", "key": "okx"}\'',
+        "before = '{}'",
+        "diff = '[]'",
+        "reason = 'another'",
+        "target = 'venue:okx'",
+        "quorum = 2",
+        'policy = policy || \'{"vote_from": "", "survives_start": true}\'',
+        "config_version = 2",
+        "fence = 7",
+        "requested_by_id = (SELECT id FROM ops_user WHERE username = 'carol')",
+    ],
+)
+def test_a_request_changed_behind_everybody_s_back_is_not_run(change: str) -> None:
+    """By an owner of the database, triggers off: whatever the digest covers."""
+    request = approved_but_refused()
+    turn_green()
+    tamper(f"UPDATE ops_approvalrequest SET {change} WHERE id = '{request.pk}'")
+    refused("approval.tampered", lambda: apply("bob", request))
     assert desk.get_state().mode == Mode.HOLD
 
 
