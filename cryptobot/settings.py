@@ -13,6 +13,7 @@ ENV = load()
 
 SECRET_KEY = ENV.secret("SECRET_KEY")
 AUDIT_HMAC_KEY = ENV.secret("AUDIT_HMAC_KEY")
+AUDIT_HEADS = ENV.data_dir / "audit-heads.jsonl"
 FIELD_ENCRYPTION_KEY = ENV.secret("FIELD_ENCRYPTION_KEY")
 DEBUG = ENV.debug
 ALLOWED_HOSTS = [host.strip() for host in ENV.allowed_hosts.split(",") if host.strip()]

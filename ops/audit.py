@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,8 @@ from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 
-from ops import context
+from ops import audit_heads, context
+from ops.audit_heads import Heads
 from ops.canonical import canonical_json
 from ops.models import AuditEntry, AuditHead, User
 
@@ -151,6 +152,7 @@ def append(
     entry.save(force_insert=True)
     head.seq, head.hash = entry.seq, entry.hash
     head.save(update_fields=["seq", "hash"])
+    audit_heads.write_on_commit(entry)
     return entry
 
 
@@ -177,7 +179,10 @@ def _hash(entry: AuditEntry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """bad_seq: the first entry that does not fit, None when the chain holds from first to head."""
+    """bad_seq: the first entry that does not fit, None when the chain holds from first to head.
+
+    remark: what could not be judged, such as a cut end without a heads file.
+    """
 
     ok: bool
     entries: int
@@ -185,14 +190,25 @@ class Verification:
     bad_seq: int | None
     problem: str
     checked_at: datetime
+    remark: str = ""
 
 
-def verify(*, after: int = 0, limit: int | None = None) -> Verification:
+def verify(*, after: int = 0, limit: int | None = None, heads: Heads | None = None) -> Verification:
     """Walk the chain. after: last sequence that is already known to hold; limit: at most so many
     entries, and a walk that ends by it says nothing of the end.
 
-    Finds a changed, removed or inserted entry by its hash or a gap, and a truncated end by the head.
+    Finds a changed, removed or inserted entry by its hash or a gap, a truncated end by the head, and a log
+    that is whole in itself but not the one that was written (cut with its head, restored, made anew) by the
+    heads file.
+
+    heads: what to compare with; None: the file, or for a part of the chain nothing.
     """
+    if heads is None:  # read before the database: every head in it is of an entry that is committed
+        heads = audit_heads.read()[0] if limit is None and not after else Heads()
+    return replace(_walk(after, limit, heads), remark=heads.remark)
+
+
+def _walk(after: int, limit: int | None, heads: Heads) -> Verification:
     head = AuditHead.objects.get(pk=1)
     last = AuditEntry.objects.filter(seq=after).values_list("hash", flat=True).first()
     if after and last is None:
@@ -200,16 +216,31 @@ def verify(*, after: int = 0, limit: int | None = None) -> Verification:
     previous, expected, count = last or GENESIS, after + 1, 0
     for entry in _entries(after, limit):
         if entry.seq != expected:
-            return _report(head, count, expected, f"entry {expected} is missing")
-        if entry.prev_hash != previous or not hmac.compare_digest(entry.hash, _hash(entry)):
-            return _report(head, count, entry.seq, f"entry {entry.seq} was changed")
-        if entry.seq == head.seq and entry.hash != head.hash:
-            return _report(head, count, entry.seq, f"entry {entry.seq} is not the one that the head names")
+            return _report(head, count, expected, f"entry {expected} is missing: it was removed")
+        if problem := _fault(entry, previous, head, heads):
+            return _report(head, count, entry.seq, problem)
         previous, expected, count = entry.hash, expected + 1, count + 1
-    # The head was read first: more entries than it names were appended while we walked, fewer were removed.
-    if expected <= head.seq and count != limit:
-        return _report(head, count, expected, f"the head says {head.seq}, the log ends at {expected - 1}")
-    return _report(head, count, None, "")
+    cut = "" if count == limit else _cut(expected - 1, head, heads)
+    return _report(head, count, expected if cut else None, cut)
+
+
+def _fault(entry: AuditEntry, previous: str, head: AuditHead, heads: Heads) -> str:
+    if entry.prev_hash != previous or not hmac.compare_digest(entry.hash, _hash(entry)):
+        return f"entry {entry.seq} was changed"
+    if heads.disagree(entry.seq, entry.hash):
+        return f"entry {entry.seq} is not the one that was written: inserted, or restored from a copy"
+    if entry.seq == head.seq and entry.hash != head.hash:
+        return f"entry {entry.seq} is not the one that the head names"
+    return ""
+
+
+def _cut(end: int, head: AuditHead, heads: Heads) -> str:
+    """The head was read first: more entries than it names were appended meanwhile, fewer were removed."""
+    if end < head.seq:
+        return f"truncated: the head says {head.seq}, the log ends at {end}"
+    if end < heads.last:
+        return f"truncated: entry {heads.last} was written, the log ends at {end}"
+    return ""
 
 
 def _entries(after: int, limit: int | None) -> Iterator[AuditEntry]:

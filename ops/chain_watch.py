@@ -6,7 +6,7 @@ process walks up to its end once, a slice per look, then re-reads a slice of the
 
 import structlog
 
-from ops import audit
+from ops import audit, audit_heads
 from ops.incidents import service as incidents
 from ops.models import AuditHead
 from ops.status import Reading, Status
@@ -14,6 +14,7 @@ from ops.status import Reading, Status
 log = structlog.get_logger()
 FIRST_WALK = 5_000
 SECOND_LOOK = 200
+HEADS_BYTES = 500_000  # some thousand heads
 
 
 class ChainWatch:
@@ -22,6 +23,7 @@ class ChainWatch:
     def __init__(self) -> None:
         self._verified = 0  # everything up to here held when this process read it
         self._again = 0  # where the second look goes on
+        self._heads_at = 0  # how far the heads file was read
         self._told = ""  # what it has raised an incident of: once per finding, not per look
 
     def probe(self) -> Reading:
@@ -29,14 +31,17 @@ class ChainWatch:
         found = audit.verify(after=self._verified, limit=FIRST_WALK)
         if found.ok:
             self._verified += found.entries
-            found = self._second_look() or found
+            found = self._second_look() or self._new_heads() or found
         metrics = {"head": head, "verified": self._verified, "bad_seq": found.bad_seq}
+        metrics["heads_not_written"] = audit_heads.failures
         links = ("/admin/ops/auditentry/",)
         if not found.ok:
             self._tell(found)
             return Reading(Status.ERROR, f"BROKEN: {found.problem}", metrics, links=links)
         if self._verified < head:
             return Reading(Status.WARN, f"{self._verified} of {head} verified so far", metrics, links=links)
+        if audit_heads.failures:
+            return Reading(Status.WARN, "heads cannot be written to the heads file", metrics, links=links)
         return Reading(Status.OK, f"{head} entries hold", metrics, links=links)
 
     def _tell(self, found: audit.Verification) -> None:
@@ -48,6 +53,17 @@ class ChainWatch:
             self._told = found.problem
         except Exception:
             log.exception("chain_watch.incident_lost")
+
+    def _new_heads(self) -> audit.Verification | None:
+        """Heads written since the last look, against the entries they name."""
+        heads, at = audit_heads.read(self._heads_at, HEADS_BYTES)
+        if heads.hashes:
+            first = min(heads.hashes)
+            found = audit.verify(after=first - 1, limit=heads.last - first + 1, heads=heads)
+            if not found.ok:
+                return found  # and stay there, as the second look does
+        self._heads_at = at
+        return None
 
     def _second_look(self) -> audit.Verification | None:
         """A slice of what was verified before. On a finding it stays there, and so does the alarm."""

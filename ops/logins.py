@@ -15,9 +15,7 @@ from ops.models import User
 MAX_CREDENTIAL = 1_000
 
 
-def come_in(
-    request: HttpRequest, *, name: str, password: str, totp: str | None = "", source: Source
-) -> User:
+def come_in(request: HttpRequest, *, name: str, password: str, totp: str | None = "", source: Source) -> User:
     """The person, proven by password and, where one is enrolled, a fresh code.
 
     totp: None where what follows asks for a fresh code itself.

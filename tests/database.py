@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
+from django.conf import settings
 from django.db import connection, transaction
 
 from cryptobot.embedded import paths
@@ -80,6 +81,7 @@ def _flush_as_superuser() -> None:
 
     def execute_sql_flush(statements: Sequence[str]) -> None:
         flush([*rights, *statements] if statements else statements)
+        Path(settings.AUDIT_HEADS).unlink(missing_ok=True)  # of the log that is gone
 
     connection.ops.execute_sql_flush = execute_sql_flush  # type: ignore[method-assign, assignment]
     _keep_what_only_the_owner_writes()

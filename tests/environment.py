@@ -50,6 +50,9 @@ def _set_up_django() -> None:
     database["OPTIONS"].pop("pool", None)  # a pool would keep the test database open
     # Everything until the grants (create, migrate) is done by the owner, as in production.
     database["OPTIONS"]["options"] += f" -c role={paths.OWNER_ROLE}"
+    settings.AUDIT_HEADS = (
+        data_dir() / f"audit-heads-{_redis_database()}.jsonl"
+    )  # as its database: a worker's
     settings.THROTTLE_RATES = dict.fromkeys(settings.THROTTLE_RATES, "100000/min")  # its own tests lower it
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     django.setup()

@@ -139,7 +139,7 @@ class Action(Generic[InputT]):
     model: ClassVar[type[Model] | None] = None
     #: Whether the run waits for, and holds still, the desk's state. A stop that does not change it need not.
     locks_desk: ClassVar[bool] = True
-    #: Whether it is offered on the desk's first page; what belongs to an object or to oneself is offered there.
+    #: Whether it is offered on the desk's first page; what belongs to an object or to oneself is not.
     listed: ClassVar[bool] = True
     #: Whether a login of this host may do it without being a person of the desk: it only ever stops.
     stops: ClassVar[bool] = False

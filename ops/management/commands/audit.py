@@ -23,5 +23,7 @@ class Command(BaseCommand):
             self.stdout.write(f"the audit chain holds: {found.entries} entries, head {found.head}")
         else:
             self.stdout.write(f"the audit chain is broken at entry {found.bad_seq}: {found.problem}")
+        if found.remark and not options["json"]:
+            self.stdout.write(f"but: {found.remark}")
         if not found.ok:
             sys.exit(1)

@@ -13,9 +13,9 @@ from ops import audit, desk
 from ops.models import ApprovalRequest, AuditEntry, Mode
 from ops.tasks import expire_requests
 from tests import factories
+from tests.database import tamper
 from tests.factories import PASSWORD, ask, person, resume, submit
 from tests.integration.ops.test_approvals import let_time_pass
-from tests.integration.ops.test_audit import tamper
 
 pytestmark = pytest.mark.usefixtures("house", "own_checklist")
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, IntegrityError, ProgrammingError, connectio
 from django.utils import timezone
 
 from ops import audit, desk
-from ops.models import ApprovalRequest, AuditEntry, DeskState, HoldCause
+from ops.models import ApprovalRequest, AuditEntry, DeskState
 from tests import factories
 from tests.database import as_owner
 from tests.factories import ask, person, resume, safe_mode_off, vote
