@@ -154,7 +154,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = ENV.data_dir / "static"
 
 # Requests per person (`write`) or address (`login`). Stops are never throttled.
-THROTTLE_RATES = {"login": "30/min", "write": "600/min"}
+THROTTLE_RATES = {"login": "120/min", "write": "600/min"}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
 REST_FRAMEWORK = {

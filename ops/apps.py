@@ -14,7 +14,7 @@ class OpsConfig(AppConfig):
 
     def ready(self) -> None:
         from ops import checklist, components, config, metrics, overview, roles
-        from ops.actions import credentials, desk_mode, incidents
+        from ops.actions import credentials, desk_mode, incidents, people, permissions
         from ops.config import ControlConfig
 
         config.register_section("control", ControlConfig)
@@ -22,6 +22,8 @@ class OpsConfig(AppConfig):
         assert credentials
         assert desk_mode
         assert incidents
+        assert people
+        assert permissions
         assert overview  # its check
         components.register_all()
         metrics.register_all()

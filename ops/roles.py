@@ -40,6 +40,17 @@ _INCIDENTS = {
     "ops.shelve_incident",
     "ops.unshelve_incident",
 }
+_PEOPLE = {
+    "ops.create_user",
+    "ops.activate_user",
+    "ops.deactivate_user",
+    "ops.reset_password",
+    "ops.reset_second_factor",
+    "ops.grant_role",
+    "ops.revoke_role",
+    "ops.grant_object_permission",
+    "ops.revoke_object_permission",
+}
 #: Actions beyond reading. Everybody reads everything: a desk has no secrets from itself but its keys.
 REQUESTS: dict[str, set[str]] = {
     VIEWER: _OWN,
@@ -69,7 +80,7 @@ REQUESTS: dict[str, set[str]] = {
         "ops.set_policy",
         "trading.revoke_envelope",
     },
-    ADMIN: _OWN | {"ops.hold"},
+    ADMIN: _OWN | _PEOPLE | {"ops.set_policy", "ops.hold"},
 }
 _DESK = {
     "ops.resume",
@@ -79,9 +90,22 @@ _DESK = {
     "ops.reduce_only",
     "trading.execute",
     "trading.grant_envelope",
-    "ops.issue_token",
 }
-APPROVES: dict[str, set[str]] = {OPERATOR: _DESK, RISK_MANAGER: _DESK | {"ops.set_policy"}}
+_HOUSE = {
+    "ops.create_user",
+    "ops.activate_user",
+    "ops.reset_password",
+    "ops.reset_second_factor",
+    "ops.grant_role",
+    "ops.grant_object_permission",
+    "ops.issue_token",
+    "ops.set_policy",
+}
+APPROVES: dict[str, set[str]] = {
+    OPERATOR: _DESK | _HOUSE,
+    RISK_MANAGER: _DESK | _HOUSE,
+    ADMIN: _HOUSE,
+}
 
 
 def sync(sender: AppConfig, **_: object) -> None:

@@ -38,16 +38,17 @@ def arranged() -> Iterator[None]:
             audit.append_system(action="test.arrange", target="", verdict="executed")
 
 
-def person(name: str, *, password: str | None = None) -> User:
-    """The person of that name, made when missing; `password` is hashed only where a test logs in."""
+def person(name: str, *, password: str | None = None, role: str = "") -> User:
+    """The person of that name, made when missing; `password` is hashed only where a test logs in. role: of
+    somebody who is not of the cast."""
     with arranged():
         user, new = User.objects.get_or_create(
             username=name, defaults={"is_staff": True, "is_superuser": name == "root"}
         )
         if new:
             audit.touch(user)
-        if new and name in ROLES:
-            user.groups.set([Group.objects.get(name=ROLES[name])])
+        if new and (role or name in ROLES):
+            user.groups.set([Group.objects.get(name=role or ROLES[name])])
             audit.touch_keys("ops_user_groups", user.pk)
         if password is not None:
             user.set_password(password)

@@ -191,6 +191,10 @@ class Action(Generic[InputT]):
         (or by hand, with `apply`)."""
         return False
 
+    def interested(self, data: InputT) -> str:
+        """The person whom it is about, who has no vote on it; empty: nobody."""
+        return ""
+
     def before(self, ctx: Context[InputT]) -> dict[str, Any]:
         """The values this will change, as they are: frozen into the digest."""
         return {}

@@ -52,6 +52,8 @@ def vote(
         ctx.keep = keep
         runner.require(actor, action.approve_permission, action.objects(ctx.input))
         runner.require_own_password(actor, Danger.INCREASES, f"approval.{verdict}")
+        if actor.name == action.interested(ctx.input):
+            raise Refusal("vote.interested", "nobody votes on what is about themselves", status=403)
         second_factor.require(actor.user, totp)
         while True:
             try:
