@@ -26,6 +26,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 from django_otp.oath import TOTP
+from guardian.shortcuts import assign_perm
 
 from ops import audit, second_factor
 from ops.actions import registry, runner
@@ -37,6 +38,7 @@ from tests.factories import PASSWORD, person
 from tests.in_process import paper_venues
 from tests.integration.ops.test_database_controls import execution
 from tests.integration.trading.execution.bench import A, Bench, configure
+from trading.models import Venue
 from trading.venues import get_hub
 
 pytestmark = pytest.mark.usefixtures("house", "own_checklist")
@@ -151,6 +153,38 @@ def a_password(who: str) -> Data:
     return {"old": PASSWORD, "new": "another horse, another battery"}
 
 
+def somebody(*, active: bool = True, **data: Any) -> Arrange:
+    """Done to dora, who is of no role yet."""
+
+    def arrange(who: str) -> Data:
+        user = person("dora")
+        with factories.arranged():
+            User.objects.filter(pk=user.pk).update(is_active=active)
+            audit.touch(user)
+        return {"username": "dora", **data}
+
+    return arrange
+
+
+def a_role_held(who: str) -> Data:
+    person("dora", role="operator")
+    return {"username": "dora", "role": "operator"}
+
+
+RIGHT = {"permission": "trading.execute", "object_id": "okx", "holder": "user:victor"}
+
+
+def a_right(*, held: bool) -> Arrange:
+    def arrange(who: str) -> Data:
+        okx = Venue.objects.get_or_create(name="okx")[0]
+        if held:
+            with factories.arranged():
+                audit.touch(assign_perm("trading.execute", person("victor"), okx))
+        return dict(RIGHT)
+
+    return arrange
+
+
 def a_token(who: str) -> Data:
     return {"token": token_row(who)[0].token_key}
 
@@ -158,12 +192,17 @@ def a_token(who: str) -> Data:
 INPUTS: dict[str, Arrange] = {
     "ops.acknowledge_incident": an_incident(comment="seen"),
     "ops.acknowledge_root_cause": an_incident(text="a cable"),
+    "ops.activate_user": somebody(active=False),
     "ops.assign_incident": an_incident(username="bob"),
     "ops.change_own_password": a_password,
     "ops.close_incident": an_incident("resolved"),
     "ops.comment_incident": an_incident(comment="words"),
     "ops.confirm_second_factor": a_code(confirmed=False),
+    "ops.create_user": always(username="dora", role="operator"),
+    "ops.deactivate_user": somebody(),
     "ops.enrol_second_factor": always(),
+    "ops.grant_object_permission": a_right(held=False),
+    "ops.grant_role": somebody(role="operator"),
     "ops.hold": always(scope="venue", key="okx"),
     "ops.issue_token": always(name="robot", scopes="read", days=7),
     "ops.launch": always(at="now", **ENVELOPE),
@@ -172,10 +211,15 @@ INPUTS: dict[str, Arrange] = {
     "ops.post_only": off("post_only"),
     "ops.reduce_only": off("reduce_only"),
     "ops.remove_own_second_factor": a_code(confirmed=True),
+    "ops.reset_password": somebody(),
+    "ops.reset_second_factor": somebody(),
     "ops.resolve_incident": an_incident("mitigated", resolution="repaired"),
     "ops.resume": always(),
+    "ops.revoke_object_permission": a_right(held=True),
+    "ops.revoke_role": a_role_held,
     "ops.revoke_token": a_token,
     "ops.safe_mode": off("safe_mode"),
+    "ops.set_policy": always(action="ops.resume", quorum=2),
     "ops.shelve_incident": an_incident(minutes=60),
     "ops.unshelve_incident": an_incident(shelved=True),
     "trading.close": an_execution,

@@ -181,3 +181,24 @@ def test_a_broker_that_is_gone_throttles_nobody(settings: Any) -> None:
     client.force_login(person("alice"), backend="django.contrib.auth.backends.ModelBackend")
     answer = client.post("/api/ui/resume_request", {"reason": "x"}, content_type="application/json")
     assert answer.status_code in {202, 409}
+
+
+def test_one_s_own_factor_goes_with_a_code_and_not_in_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ops.actions.base import Refusal
+
+    key = enrol("alice")
+
+    def refused(digits: str) -> str:
+        with pytest.raises(Refusal) as no:
+            submit("alice", "ops.remove_own_second_factor", code=digits)
+        return no.value.code
+
+    assert refused("000000") == "totp.wrong"
+    live = settings.ENV.model_copy(update={"exchange_profile": "live"})
+    with monkeypatch.context() as patched:
+        patched.setattr(settings, "ENV", live)
+        assert refused(code(key)) == "totp.live"
+    assert second_factor.enrolled(person("alice"))
+    submit("alice", "ops.remove_own_second_factor", code=code(key, 1))
+    assert not SecondFactor.objects.exists()
+    assert refused(code(key, 1)) == "totp.none"
