@@ -167,6 +167,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["ops.api.json.OrjsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ops.api.json.OrjsonParser"],
     "DEFAULT_SCHEMA_CLASS": "ops.api.schema.Schema",
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` is an export's own word
     "EXCEPTION_HANDLER": "ops.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }

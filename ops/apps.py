@@ -13,11 +13,13 @@ class OpsConfig(AppConfig):
     name = "ops"
 
     def ready(self) -> None:
-        from ops import checklist, components, config, metrics, overview, roles
+        from ops import checklist, components, config, digests, metrics, overview, roles
         from ops.actions import credentials, desk_mode, incidents, people, permissions
         from ops.config import ControlConfig
+        from ops.models import IncidentEvent
 
         config.register_section("control", ControlConfig)
+        digests.register(IncidentEvent)
         assert checklist
         assert credentials
         assert desk_mode

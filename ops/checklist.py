@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from ops import audit, desk
+from ops import audit, desk, digests
 from ops.incidents import service as incidents
 from ops.models import HoldCause
 
@@ -80,7 +80,7 @@ def _no_open_cause(_: Any) -> Line:
 
 
 def _verify_chain() -> audit.Verification:
-    return audit.verify()
+    return digests.verify_everything()
 
 
 def _chain_holds(found: audit.Verification) -> Line:

@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from ops import digests
 from ops.actions import approvals, once
 
 
@@ -9,3 +10,8 @@ from ops.actions import approvals, once
 def expire_requests() -> None:
     approvals.expire()
     once.prune()
+
+
+@shared_task(name="ops.digest_journals")
+def digest_journals() -> None:
+    digests.run()

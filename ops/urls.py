@@ -1,7 +1,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from ops.api import auth
+from ops.api import audit, auth
 from ops.api import incidents as i
 from ops.api import views as v
 from ops.api.status import STATUS_URLS
@@ -35,7 +35,8 @@ urlpatterns = [
         path(f"api/ui/incidents/<uuid:incident_id>/{verb}", i.IncidentActionView.as_view(verb=verb))
         for verb in i.VERBS
     ),
-    path("api/ui/audit", v.AuditView.as_view()),
+    path("api/ui/audit", audit.AuditView.as_view()),
+    path("api/ui/audit/export", audit.AuditExportView.as_view()),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]

@@ -5,14 +5,17 @@ class TradingConfig(AppConfig):
     name = "trading"
 
     def ready(self) -> None:
-        from ops import checklist, config
+        from ops import checklist, config, digests
         from risk import exposure
         from trading import actions, metrics, readiness, status
         from trading.config import TradingConfig as Section
+        from trading.models import Attempt, ExecutionTransition, Fill
 
         assert actions
         config.register_section("trading", Section)
         exposure.register(readiness.holdings)
+        for journal in (Attempt, ExecutionTransition, Fill):
+            digests.register(journal)
         for item in readiness.ITEMS:
             checklist.register(item)
         status.register()

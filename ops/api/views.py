@@ -18,7 +18,7 @@ from ops.actions.inputs import InvalidInput, arg, json_schema, parse, without_se
 from ops.api.authentication import actor_of
 from ops.api.pages import filters, page
 from ops.api.schema import SUBMISSION, action_body
-from ops.models import ApprovalRequest, AuditEntry, Envelope
+from ops.models import ApprovalRequest, Envelope
 
 ANY = OpenApiTypes.OBJECT
 OUTCOME = {200: {"$ref": "#/components/schemas/Outcome"}, 202: {"$ref": "#/components/schemas/Outcome"}}
@@ -215,35 +215,3 @@ class ChecklistView(APIView):
 
         lines = checklist.evaluate(checklist.prepare())
         return Response({"ready": all(line["ok"] for line in lines), "lines": lines})
-
-
-class AuditView(APIView):
-    @extend_schema(
-        responses=ANY,
-        parameters=[*(OpenApiParameter(n, str) for n in ("action", "actor", "verdict")), *CURSOR],
-    )
-    def get(self, request: Request) -> Response:
-        wanted = filters(request, "action", "actor", "verdict")
-        if "actor" in wanted:
-            wanted["actor_name"] = wanted.pop("actor")
-        return page(request, AuditEntry.objects.filter(**wanted), _entry, order=("-seq",))
-
-
-def _entry(row: AuditEntry) -> dict[str, Any]:
-    names = (
-        "seq",
-        "at",
-        "actor_name",
-        "source",
-        "action",
-        "target",
-        "reason",
-        "before",
-        "after",
-        "verdict",
-        "code",
-        "request_id",
-        "correlation_id",
-        "hash",
-    )
-    return {name: getattr(row, name) for name in names}

@@ -52,7 +52,7 @@ class PersonCommand(BaseCommand):
 
     def actor(self, options: dict[str, Any]) -> Actor:
         if options["as_os"]:
-            return Actor.of_host(pwd.getpwuid(os.getuid()).pw_name)
+            return Actor.of_host(login_of_host())
         user = logins.come_in(
             logins.at_the_machine(),
             name=options["user"],
@@ -107,6 +107,14 @@ class ActionCommand(PersonCommand):
             return runner.submit(action.name, **asked, idempotency_key=options["key"])
         self.stdout.write(dumps(runner.rehearse(action.name, **asked).as_dict()).decode())
         return None
+
+
+def login_of_host() -> str:
+    """Who runs this process; a number where the host does not know a name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _flag(field: InputField) -> str:
