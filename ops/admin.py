@@ -8,11 +8,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import get_language
 
-from ops import models, second_factor, selectors
+from ops import access, models, second_factor, selectors
 from ops.actions import approvals
 from ops.admin_base import Journal, ReadOnly, as_text
 from ops.incidents import catalogue, export
 from ops.models import User
+from ops.selectors import holder_rights, object_rights, rights_text
 
 
 @admin.register(models.ApprovalRequest)
@@ -167,7 +168,7 @@ class ProcessHeartbeatAdmin(ReadOnly):
 
 @admin.register(User)
 class UserAdmin(ReadOnly):
-    """Without the password's hash; roles change by actions that are still to come."""
+    """Without the password's hash. What is done to a person is an action."""
 
     list_display = ("username", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
@@ -184,7 +185,37 @@ class UserAdmin(ReadOnly):
         "user_permissions",
         "last_login",
         "date_joined",
+        "no_vote_until",
+        "must_change_password",
+        "rights_on_objects",
     )
+
+    @admin.display(description="Rights on objects")
+    def rights_on_objects(self, obj: User) -> str:
+        return rights_text(holder_rights(obj)) or "—"
+
+    def offers(self, obj: User, user: User) -> list[tuple[str, dict[str, Any]]]:
+        who = {"username": obj.username}
+        turn = "ops.deactivate_user" if obj.is_active else "ops.activate_user"
+        names = [turn, "ops.grant_role", "ops.revoke_role", "ops.reset_password", "ops.reset_second_factor"]
+        return [(name, who) for name in names if access.may(user, name, [obj])]
+
+
+@admin.register(models.ApprovalPolicy)
+class ApprovalPolicyAdmin(ReadOnly):
+    list_display = ("action", "quorum", "vote_from")
+    search_fields = ("action",)
+    fields = ("action", "quorum", "vote_from", "rights_on_it")
+
+    @admin.display(description="Rights on this policy")
+    def rights_on_it(self, obj: models.ApprovalPolicy) -> str:
+        return rights_text(object_rights(obj)) or "—"
+
+    def offers(self, obj: models.ApprovalPolicy, user: User) -> list[tuple[str, dict[str, Any]]]:
+        right = {"permission": "ops.set_policy", "object_id": obj.pk}
+        found: list[tuple[str, dict[str, Any]]] = [("ops.set_policy", {"action": obj.pk})]
+        found += [("ops.grant_object_permission", right), ("ops.revoke_object_permission", right)]
+        return [(name, data) for name, data in found if access.may(user, name, [obj])]
 
 
 @admin.register(Group)

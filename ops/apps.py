@@ -13,7 +13,7 @@ class OpsConfig(AppConfig):
     name = "ops"
 
     def ready(self) -> None:
-        from ops import checklist, components, config, digests, metrics, overview, roles
+        from ops import checklist, checks, components, config, digests, metrics, overview, roles
         from ops.actions import credentials, desk_mode, incidents, people, permissions
         from ops.config import ControlConfig
         from ops.models import IncidentEvent
@@ -21,6 +21,7 @@ class OpsConfig(AppConfig):
         config.register_section("control", ControlConfig)
         digests.register(IncidentEvent)
         assert checklist
+        assert checks
         assert credentials
         assert desk_mode
         assert incidents

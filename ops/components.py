@@ -18,7 +18,7 @@ from ops.actions.base import Danger
 from ops.actions.policy import default_quorum
 from ops.chain_watch import ChainWatch
 from ops.incidents import service as incidents
-from ops.models import HoldCause, ProcessHeartbeat, User
+from ops.models import ApprovalPolicy, HoldCause, ProcessHeartbeat, User
 from ops.status import Component, Reading, Status
 
 #: A heartbeat is due every 2 s; five missed ones and nobody knows.
@@ -39,7 +39,7 @@ def register_all() -> None:
         Component("execution_queue", "Execution queue", "P1", _queue, needs_database=False),
         Component("audit_chain", "Audit chain", "P0", ChainWatch().probe),
         Component("config", "Configuration", "P1", _config),
-        Component("approvals", "Approvers", "P1", _approvers),
+        Component("approvals", "Approvers", "P1", approvers),
         Component("hold", "HOLD causes", "P0", _hold),
         Component("incidents", "Incident journal", "P2", _incidents),
         Component("disk", "Disk of DATA_DIR", "P2", _disk, needs_database=False),
@@ -184,10 +184,11 @@ def _file_differs(digest: str) -> bool:
     return not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest
 
 
-def _approvers() -> Reading:
-    """Red when an action that needs others' agreement could never get it (spec 3.2.11)."""
-    needed = default_quorum()
+def approvers() -> Reading:
+    """Red when an action that needs others' agreement could never get it (spec 3.2.11), by its own policy."""
+    quorums = dict(ApprovalPolicy.objects.exclude(quorum=None).values_list("action", "quorum"))
     actions = [action for action in registry.all_actions() if action.danger is Danger.INCREASES]
+    needed = {action.name: quorums.get(action.name) or default_quorum() for action in actions}
     names = {name for action in actions for name in (action.permission, action.approve_permission)}
     holders = _holders(names)
     left = {
@@ -196,12 +197,15 @@ def _approvers() -> Reading:
             default=0,
         )
         for action in actions
+        if holders[action.permission]  # what nobody may ask for lacks no approver
     }
-    short = sorted(name for name, others in left.items() if others < needed)
-    metrics = {"quorum": needed, "approvers_besides_requester": left}
+    short = sorted(f"{name} ({left[name]} of {needed[name]})" for name in left if left[name] < needed[name])
+    metrics = {"quorum": default_quorum(), "approvers_besides_requester": left}
+    if not left:
+        return Reading(Status.ERROR, "nobody may ask for anything", metrics)
     if short:
-        return Reading(Status.ERROR, f"fewer than {needed} others could approve: {', '.join(short)}", metrics)
-    return Reading(Status.OK, f"quorum {needed} can be met", metrics)
+        return Reading(Status.ERROR, f"too few others could approve: {', '.join(short)}", metrics)
+    return Reading(Status.OK, f"every quorum can be met, {default_quorum()} by default", metrics)
 
 
 def _holders(names: set[str]) -> dict[str, set[int]]:

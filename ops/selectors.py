@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
+from guardian.models import GroupObjectPermission, UserObjectPermission
 
 from ops import access
 from ops.actions import registry
@@ -80,3 +83,32 @@ def fitting(incident: Incident) -> list[str]:
         out.add("ops.close_incident")
     known = [action for action in registry.all_actions() if isinstance(action, OnIncident)]
     return [a.name for a in known if incident.state in a.states and a.name not in out]
+
+
+# --- rights on one object -----------------------------------------------------
+
+
+def object_rights(row: Model) -> list[tuple[str, str, str]]:
+    """(permission, object, holder) of everybody who holds a right on `row` alone."""
+    of = {"content_type": ContentType.objects.get_for_model(row), "object_pk": str(row.pk)}
+    people = UserObjectPermission.objects.filter(**of).select_related("permission__content_type", "user")
+    roles = GroupObjectPermission.objects.filter(**of).select_related("permission__content_type", "group")
+    found = [(_named(r.permission), r.object_pk, f"user:{r.user.get_username()}") for r in people]
+    return found + [(_named(r.permission), r.object_pk, f"role:{r.group.name}") for r in roles]
+
+
+def holder_rights(user: User) -> list[tuple[str, str, str]]:
+    """The same, of what one person holds, by themselves or by a role."""
+    own = UserObjectPermission.objects.filter(user=user).select_related("permission__content_type")
+    roles = GroupObjectPermission.objects.filter(group__in=user.groups.all())
+    found = [(_named(r.permission), r.object_pk, f"user:{user.get_username()}") for r in own]
+    by_role = roles.select_related("permission__content_type", "group")
+    return found + [(_named(r.permission), r.object_pk, f"role:{r.group.name}") for r in by_role]
+
+
+def rights_text(rights: list[tuple[str, str, str]]) -> str:
+    return "; ".join(f"{permission} on {key} to {holder}" for permission, key, holder in rights)
+
+
+def _named(permission: Permission) -> str:
+    return f"{permission.content_type.app_label}.{permission.codename}"

@@ -15,11 +15,10 @@ import pytest
 import time_machine
 from django.apps import apps
 from django.test import override_settings
-from ops.models import Token
 
 from cryptobot.demo.venues import until
 from ops import desk
-from ops.models import ApprovalRequest, AuditEntry
+from ops.models import ApprovalRequest, AuditEntry, Token
 from tests.in_process import Caller, Reply, fresh_desk, paper_venues
 from trading.models import Execution
 from trading.services.plan_id import seal, unseal

@@ -1,4 +1,4 @@
-"""One's own credentials in the browser: second factor with its QR code, a login with it, a token read once."""
+"""One's own credentials in the browser: second factor with its QR code, login, a token read once."""
 
 from collections.abc import Iterator
 

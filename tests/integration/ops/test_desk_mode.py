@@ -145,7 +145,7 @@ def test_resume_from_run_is_refused() -> None:
 
 
 def test_a_broken_audit_chain_blocks_resume() -> None:
-    from tests.integration.ops.test_audit import tamper
+    from tests.database import tamper
 
     submit("alice", "ops.hold")
     tamper("UPDATE ops_auditentry SET reason = 'another' WHERE seq = 1")

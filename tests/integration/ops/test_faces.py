@@ -26,6 +26,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 from django_otp.oath import TOTP
+from guardian.models import UserObjectPermission
 from guardian.shortcuts import assign_perm
 
 from ops import audit, second_factor
@@ -179,7 +180,8 @@ def a_right(*, held: bool) -> Arrange:
         okx = Venue.objects.get_or_create(name="okx")[0]
         if held:
             with factories.arranged():
-                audit.touch(assign_perm("trading.execute", person("victor"), okx))
+                assign_perm("trading.execute", person("victor"), okx)
+                audit.touch(UserObjectPermission.objects.get(object_pk="okx"))
         return dict(RIGHT)
 
     return arrange

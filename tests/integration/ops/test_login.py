@@ -10,6 +10,8 @@ from django.test import Client
 from django_otp.oath import totp as totp_now
 
 from ops import audit, second_factor
+from ops.actions import approvals
+from ops.actions.base import Refusal, Source
 from ops.models import AuditEntry, SecondFactor, User
 from tests import factories
 from tests.factories import PASSWORD, actor, ask, person, submit
@@ -77,21 +79,23 @@ def test_five_wrong_codes_lock_the_factor() -> None:
     key = enrol("bob")
     factor = SecondFactor.objects.get(user=person("bob"))
     for _ in range(second_factor.MAX_FAILURES):
-        with pytest.raises(second_factor.Refusal) as no:
+        with pytest.raises(Refusal) as no:
             second_factor.check(SecondFactor.objects.get(pk=factor.pk), "123")
         assert no.value.code == "totp.wrong"
-    with pytest.raises(second_factor.Refusal) as no:
+    with pytest.raises(Refusal) as no:
         second_factor.check(SecondFactor.objects.get(pk=factor.pk), code(key))
     assert no.value.code == "totp.locked"
 
 
 def test_voting_asks_for_a_fresh_code_where_there_is_a_factor() -> None:
-    from ops.actions import approvals
-    from ops.actions.base import Refusal, Source
-
     key = enrol("bob")
     request = ask("alice", "ops.safe_mode", enabled=False)
-    vote = {"actor": actor("bob"), "verdict": "approve", "digest": request.digest, "source": Source.REST}
+    vote: dict[str, Any] = {
+        "actor": actor("bob"),
+        "verdict": "approve",
+        "digest": request.digest,
+        "source": Source.REST,
+    }
     for wrong, said in (("", "totp.required"), ("999999", "totp.wrong")):
         with pytest.raises(Refusal) as no:
             approvals.vote(request.pk, totp=wrong, **vote)
@@ -103,7 +107,7 @@ def test_voting_asks_for_a_fresh_code_where_there_is_a_factor() -> None:
 def test_live_needs_enrolment_to_vote(monkeypatch: pytest.MonkeyPatch) -> None:
     live = settings.ENV.model_copy(update={"exchange_profile": "live"})
     monkeypatch.setattr(settings, "ENV", live)
-    with pytest.raises(second_factor.Refusal) as no:
+    with pytest.raises(Refusal) as no:
         second_factor.require(person("bob"), "")
     assert no.value.code == "totp.not_enrolled"
 
@@ -120,13 +124,16 @@ def test_one_s_own_password() -> None:
     person("alice", password=PASSWORD)
     here, elsewhere = Client(), Client()
     assert login(here).status_code == login(elsewhere).status_code == 200
-    csrf = {"content_type": "application/json"}
+
+    def change(**said: str) -> Any:
+        return here.post("/api/auth/password", said, content_type="application/json")
+
     new = "a much longer passphrase 77"
-    wrong = here.post("/api/auth/password", {"old": "no", "new": new}, **csrf)
+    wrong = change(old="no", new=new)
     assert (wrong.status_code, wrong.json()["code"]) == (403, "password.wrong")
-    weak = here.post("/api/auth/password", {"old": PASSWORD, "new": "password"}, **csrf)
+    weak = change(old=PASSWORD, new="password")
     assert (weak.status_code, weak.json()["code"]) == (422, "input.invalid")
-    assert here.post("/api/auth/password", {"old": PASSWORD, "new": new}, **csrf).status_code == 200
+    assert change(old=PASSWORD, new=new).status_code == 200
     assert here.get("/api/auth/me").status_code == 200  # this session goes on, the others end
     assert elsewhere.get("/api/auth/me").status_code == 401
     assert login(Client(), password=new).status_code == 200
@@ -140,8 +147,6 @@ def test_who_has_another_s_password_may_stop_and_change_it_and_nothing_else() ->
         User.objects.filter(username="alice").update(must_change_password=True)
         audit.touch(person("alice"))
     person("alice", password=PASSWORD)
-    from ops.actions.base import Refusal
-
     with pytest.raises(Refusal) as no:
         ask("alice", "ops.safe_mode", enabled=False)
     assert no.value.code == "password.must_change"
@@ -184,8 +189,6 @@ def test_a_broker_that_is_gone_throttles_nobody(settings: Any) -> None:
 
 
 def test_one_s_own_factor_goes_with_a_code_and_not_in_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ops.actions.base import Refusal
-
     key = enrol("alice")
 
     def refused(digits: str) -> str:

@@ -62,7 +62,7 @@ def test_a_new_person_needs_two_and_changes_the_password_first() -> None:
         ({"username": "dora", "role": "king"}, "role"),
     ],
 )
-def test_a_person_that_cannot_be_is_named(data: dict[str, str], field: str) -> None:
+def test_a_person_that_cannot_be_is_named(data: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as no:
         submit("ada", "ops.create_user", **data)
     assert {e["field"] for e in no.value.errors} == {field}
@@ -126,7 +126,7 @@ def test_roles() -> None:
     assert not access.may(person("victor"), "ops.resume")
     vote("bob", request)
     assert access.may(actor("victor").user, "ops.resume")
-    held = {"username": "victor", "role": "operator"}
+    held: dict[str, Any] = {"username": "victor", "role": "operator"}
     assert code_of(lambda: submit("ada", "ops.grant_role", **held)) == "role.held"
     assert submit("ada", "ops.revoke_role", **held).status is Status.EXECUTED
     assert not access.may(actor("victor").user, "ops.resume")
@@ -135,7 +135,7 @@ def test_roles() -> None:
         submit("ada", "ops.grant_role", username="victor", role="king")
 
 
-RIGHT = {"permission": "trading.execute", "object_id": "okx"}
+RIGHT: dict[str, Any] = {"permission": "trading.execute", "object_id": "okx"}
 
 
 @pytest.mark.parametrize("holder", ["user:victor", "role:viewer"])
@@ -145,7 +145,7 @@ def test_a_right_on_one_object(holder: str) -> None:
     assert not access.may(actor("victor").user, "trading.execute", [okx])
     vote("bob", request)
     assert access.may(actor("victor").user, "trading.execute", [okx])
-    again = {**RIGHT, "holder": holder}
+    again: dict[str, Any] = {**RIGHT, "holder": holder}
     assert code_of(lambda: submit("ada", "ops.grant_object_permission", **again)) == "permission.held"
     assert submit("ada", "ops.revoke_object_permission", **again).status is Status.EXECUTED
     assert not access.may(actor("victor").user, "trading.execute", [okx])
@@ -162,7 +162,7 @@ def test_a_right_on_one_object(holder: str) -> None:
         ({"holder": "user:nobody"}, "holder"),
     ],
 )
-def test_a_right_that_cannot_be_is_named(change: dict[str, str], field: str) -> None:
+def test_a_right_that_cannot_be_is_named(change: dict[str, Any], field: str) -> None:
     Venue.objects.get_or_create(name="okx")
     with pytest.raises(InvalidInput) as no:
         submit("ada", "ops.grant_object_permission", **{**RIGHT, "holder": "user:victor", **change})
@@ -192,7 +192,11 @@ def test_a_policy_never_asks_for_nobody_and_is_changed_under_itself() -> None:
 
 
 def test_a_right_on_one_policy_is_for_that_one() -> None:
-    right = {"permission": "ops.set_policy", "object_id": "ops.resume", "holder": "user:victor"}
+    right: dict[str, Any] = {
+        "permission": "ops.set_policy",
+        "object_id": "ops.resume",
+        "holder": "user:victor",
+    }
     vote("bob", ask("ada", "ops.grant_object_permission", **right))
     ask("victor", "ops.set_policy", action="ops.resume", quorum=2)
     assert code_of(lambda: submit("victor", "ops.set_policy", action="ops.hold", quorum=2)) == (

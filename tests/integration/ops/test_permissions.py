@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
-from guardian.models import UserObjectPermission
+from guardian.models import GroupObjectPermission, UserObjectPermission
 from guardian.shortcuts import assign_perm, remove_perm
 
 from ops import access, audit, desk, roles
@@ -66,7 +66,9 @@ def give_globally(name: str) -> None:
 
 def give(permission: str, holder: User | Group, venue: Venue) -> None:
     with factories.arranged():
-        audit.touch(assign_perm(permission, holder, venue))
+        assign_perm(permission, holder, venue)
+        for rows in (UserObjectPermission, GroupObjectPermission):
+            audit.touch(*rows.objects.filter(object_pk=venue.pk))
 
 
 def take(permission: str, holder: User, venue: Venue) -> None:

@@ -1,6 +1,6 @@
 """What passes while the desk is stopped: a table, and a property over all quantities."""
 
-from decimal import Decimal as D
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from risk.domain.hold import Begun, Pass, Stop, may_pass
 
 
 def state(net: str = "0", buying: str = "0", selling: str = "0") -> InstrumentState:
-    return InstrumentState(net=D(net), working_buy=D(buying), working_sell=D(selling))
+    return InstrumentState(net=Decimal(net), working_buy=Decimal(buying), working_sell=Decimal(selling))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def state(net: str = "0", buying: str = "0", selling: str = "0") -> InstrumentSt
 def test_reducing_is_judged_by_quantity(
     stop: Stop, qty: str, instrument: InstrumentState, verdict: Pass | None
 ) -> None:
-    assert may_pass(D(qty), instrument, begun=None, stop=stop) is verdict
+    assert may_pass(Decimal(qty), instrument, begun=None, stop=stop) is verdict
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_execution_already_begun_is_hedged_in_hold_only(
     qty: str, delta: str, stop: Stop, verdict: Pass | None
 ) -> None:
     flat = state()
-    assert may_pass(D(qty), flat, begun=Begun(D(delta)), stop=stop) is verdict
+    assert may_pass(Decimal(qty), flat, begun=Begun(Decimal(delta)), stop=stop) is verdict
 
 
 AMOUNT = st.decimals(-100, 100, places=3)
@@ -62,7 +62,7 @@ WORKING = st.decimals(0, 100, places=3)
 
 @given(AMOUNT, AMOUNT, WORKING, WORKING, AMOUNT, st.sampled_from(list(Stop)))
 def test_whatever_passes_brings_something_down(
-    qty: D, net: D, buying: D, selling: D, delta: D, stop: Stop
+    qty: Decimal, net: Decimal, buying: Decimal, selling: Decimal, delta: Decimal, stop: Stop
 ) -> None:
     """If everything on its side fills, |net| is smaller with the same sign; or the execution's delta is."""
     verdict = may_pass(qty, InstrumentState(net, buying, selling), begun=Begun(delta), stop=stop)
