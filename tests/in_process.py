@@ -98,8 +98,9 @@ class Caller:
             self._logged_in = True
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self.client.generic(method, path, raw, content_type=content_type, headers=named)
+        content = b"".join(answer) if answer.streaming else answer.content
         try:
-            body = json.loads(answer.content)
+            body = json.loads(content)
         except ValueError:
-            body = answer.content.decode()
+            body = content.decode()
         return Reply(answer.status_code, body, {k.lower(): v for k, v in answer.items()})

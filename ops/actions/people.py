@@ -102,19 +102,23 @@ class CreateUser(OnPerson):
         return [{"field": f"user {ctx.input.username}", "before": None, "after": ctx.input.role}]
 
     def execute(self, ctx: Context[CreateUserInput]) -> Outcome:
-        password = random.token_urlsafe(12)
-        user = User(
-            username=ctx.input.username, email=ctx.input.email, is_staff=True, must_change_password=True
-        )
-        user.set_password(password)
-        user.save()
-        user.groups.set([Group.objects.get(name=ctx.input.role)])
-        audit.touch(user)
-        audit.touch_keys("ops_user_groups", user.pk)
+        user, password = make_person(ctx.input.username, role=ctx.input.role, email=ctx.input.email)
         secret = seal_for(ctx.actor.user, title=f"first password of {user.username}", text=password)
         return self.done(
             user=user.username, role=ctx.input.role, secret=str(secret.pk), reader=ctx.actor.name
         )
+
+
+def make_person(username: str, *, role: str, email: str = "") -> tuple[User, str]:
+    """Somebody new with a first password, which must be changed. Inside `audit.recorded()`."""
+    password = random.token_urlsafe(12)
+    user = User(username=username, email=email, is_staff=True, must_change_password=True)
+    user.set_password(password)
+    user.save()
+    user.groups.set([Group.objects.get(name=role)])
+    audit.touch(user)
+    audit.touch_keys("ops_user_groups", user.pk)
+    return user, password
 
 
 @register

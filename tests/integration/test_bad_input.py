@@ -17,8 +17,9 @@ from django.apps import apps
 from django.test import override_settings
 
 from cryptobot.demo.venues import until
-from ops import desk
+from ops import audit, desk
 from ops.models import ApprovalRequest, AuditEntry, Token
+from tests import factories
 from tests.in_process import Caller, Reply, fresh_desk, paper_venues
 from trading.models import Execution
 from trading.services.plan_id import seal, unseal
@@ -309,7 +310,7 @@ def test_somebody_who_left_cannot_log_in(people: People) -> None:
 )
 def test_half_a_login_is_not_repeated_to_anybody(people: People, body: dict[str, Any]) -> None:
     refused = posted(people["nobody"], LOGIN, **body)
-    refused.is_(422, "input.invalid", "accepted: username and password").unaudited()
+    refused.is_(422, "input.invalid", "accepted: username, password and totp").unaudited()
     assert "alice" not in refused.reply["detail"]
 
 
@@ -439,7 +440,9 @@ def test_a_rejection_without_a_word(people: People, asked: dict[str, Any]) -> No
 
 
 def test_a_program_does_not_vote(people: People, asked: dict[str, Any]) -> None:
-    _, token = Token.objects.create(people["bob"].user)
+    with factories.arranged():
+        row, token = Token.objects.create(people["bob"].user, scopes=[Token.EVERYTHING])
+        audit.touch(row)
     program = Caller()
     program.client.defaults["HTTP_AUTHORIZATION"] = f"Token {token}"
     refused = posted(program, f"{APPROVALS}/{asked['id']}/approve", digest=asked["digest"])

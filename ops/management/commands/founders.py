@@ -1,6 +1,5 @@
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ops import audit
+from ops.actions.people import make_person
 from ops.management.person import login_of_host
 from ops.models import User
 
@@ -50,15 +50,7 @@ class Command(BaseCommand):
 
 def _make(word: str) -> tuple[str, str]:
     name, _, role = word.partition(":")
-    group = Group.objects.filter(name=role).first()
-    if not name or group is None:
+    if not name or not Group.objects.filter(name=role).exists():
         known = ", ".join(Group.objects.order_by("name").values_list("name", flat=True))
         raise CommandError(f"{word!r}; accepted: name:role, role one of {known}")
-    password = secrets.token_urlsafe(12)
-    user = User(username=name, is_staff=True, must_change_password=True)
-    user.set_password(password)
-    user.save()
-    user.groups.set([group])
-    audit.touch(user)
-    audit.touch_keys("ops_user_groups", user.pk)
-    return name, password
+    return name, make_person(name, role=role)[1]

@@ -120,7 +120,7 @@ def test_a_login_of_the_host_may_end_a_token_and_hold_and_nothing_else() -> None
     text = issue("alice")
     host = Actor.of_host("deploy")
     for name, data in (("ops.revoke_token", {"token": text[:15]}), ("ops.hold", {})):
-        outcome = runner.submit(name, actor=host, data=data, source=Source.CLI)
+        runner.submit(name, actor=host, data=data, source=Source.CLI)
         assert AuditEntry.objects.latest("seq").actor_name == "os:deploy"
     others: list[tuple[str, dict[str, Any]]] = [
         ("ops.safe_mode", {"enabled": False}),
