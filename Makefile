@@ -16,7 +16,7 @@ LIVE := EXCHANGE_PROFILE=live RISK_CHECKS_ENABLED=1 DATABASE_URL=postgresql://ap
 THROWAWAY := $(PYTHON) -m cryptobot.embedded
 MANAGE := $(PYTHON) manage.py
 
-.PHONY: help run demo test check schema faults bench lock clean browser
+.PHONY: help run demo test check schema translations faults bench lock clean browser
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,12 +45,16 @@ check: .venv/.dev ## format, lint, types, import contracts, Django, migrations, 
 	.venv/bin/lint-imports
 	@echo "manage.py check --deploy (live)"; $(LIVE) $(MANAGE) check --deploy --fail-level WARNING
 	$(THROWAWAY) $(MANAGE) makemigrations --check --dry-run
+	$(THROWAWAY) $(PYTHON) -m cryptobot.translations
 	@echo "docs/openapi.yaml is the schema of the code"; \
 	$(THROWAWAY) $(MANAGE) spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml - \
 		|| { echo "the API changed: make schema, and read the diff" >&2; exit 1; }
 
 schema: .venv/.dev ## write docs/openapi.yaml from the code
 	$(THROWAWAY) $(MANAGE) spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+translations: .venv/.dev ## add missing texts to locale/ru and compile it
+	$(THROWAWAY) $(PYTHON) -m cryptobot.translations --write
 
 faults: .venv/.dev ## ROUNDS=100 of killed and stopped processes; non-zero when anything was violated
 	@exec env ROUNDS=$(ROUNDS) $(PYTHON) -m tests.faults

@@ -57,12 +57,13 @@ class DeskAdminSite(admin.AdminSite):
             super().register(model_or_iterable, admin_class, **options)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        from ops import admin_views
+        from ops import admin_checklist, admin_views
 
         def page(view: Any) -> Any:
             return self.admin_view(view)
 
         own = [path("act/<str:name>/", page(admin_views.act), name="act")]
+        own += [path("checklist/", page(admin_checklist.page), name="checklist")]
         own += [path("me/", page(admin_views.me), name="me")]
         own += [path("me/secret/<uuid:secret_id>/", page(admin_views.open_secret), name="open_secret")]
         own += [

@@ -142,7 +142,7 @@ def _outcome(request: HttpRequest, action: Action[Any], outcome: Outcome) -> Htt
 
 
 def _named(action: Action[Any]) -> dict[str, Any]:
-    return {"title": action.title}
+    return {"title": _(action.title)}
 
 
 def _form_page(
@@ -164,7 +164,7 @@ def _form_page(
 def _page(
     request: HttpRequest, template: str, action: Action[Any], *, status: int = 200, **context: Any
 ) -> HttpResponse:
-    shared = {**admin.site.each_context(request), "title": action.title, "action": action, **context}
+    shared = {**admin.site.each_context(request), "title": _(action.title), "action": action, **context}
     return TemplateResponse(request, template, shared, status=status)
 
 
@@ -185,7 +185,7 @@ def _form(action: Action[Any], texts: dict[str, str]) -> forms.Form:
 
 
 def _field(field: InputField) -> forms.Field:
-    common: dict[str, Any] = {"required": False, "label": field.name, "help_text": field.help}
+    common: dict[str, Any] = {"required": False, "label": field.name, "help_text": _(field.help)}
     if field.kind is bool:
         return forms.ChoiceField(choices=[("", "—"), ("true", "true"), ("false", "false")], **common)
     if field.secret:

@@ -44,7 +44,7 @@ _SHAPES = {
 @register.inclusion_tag("admin/badge.html")
 def badge(word: str, text: str = "") -> dict[str, str]:
     shape, kind = _SHAPES.get(str(word), ("○", "over"))
-    return {"shape": shape, "kind": kind, "text": text or str(word)}
+    return {"shape": shape, "kind": kind, "text": text or _(str(word))}
 
 
 @register.simple_tag

@@ -1,0 +1,59 @@
+"""Pages speak Russian and English; REST, audit and the command line speak one language."""
+
+import pytest
+from django.test import Client
+
+from ops import checklist
+from ops.models import AuditEntry
+from tests.factories import ask, person
+
+pytestmark = pytest.mark.usefixtures("house", "own_checklist")
+
+
+@pytest.fixture
+def bob() -> Client:
+    client = Client()
+    client.force_login(person("bob"), backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def in_russian(client: Client, path: str) -> str:
+    client.post("/i18n/setlang/", {"language": "ru"})
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_request_is_read_in_russian(bob: Client) -> None:
+    request = ask("alice", "ops.safe_mode", enabled=False)
+    page = in_russian(bob, f"/admin/ops/approvalrequest/{request.pk}/change/")
+    assert '<html lang="ru"' in page
+    for word in ("Что изменится", "Подтвердить", "Отклонить", "дайджест", "осталось", "ждёт"):
+        assert word in page
+    for word in ("What changes", "Approve<", "Reject<", "Votes (quorum"):
+        assert word not in page
+    assert "SAFE_MODE" in page  # a term of the desk
+
+
+def test_the_queue_and_what_one_may_do_in_russian(bob: Client) -> None:
+    ask("alice", "ops.safe_mode", enabled=False)
+    page = in_russian(bob, "/admin/")
+    for word in ("Ждёт меня", "Запуск", "Сразу прекратить открывать новый риск."):
+        assert word in page
+    assert "Waiting for me" not in page
+
+
+def test_the_checklist_says_line_by_line_why_not(bob: Client) -> None:
+    assert "Ask to resume" in bob.get("/admin/checklist/").content.decode()
+    checklist.register(checklist.Item("switch", "Switch", lambda _: (False, "it is red")))
+    page = bob.get("/admin/checklist/").content.decode()
+    assert "it is red" in page
+    assert "Ask to resume" not in page
+    assert "Цепочка аудита цела" in in_russian(bob, "/admin/checklist/")
+
+
+def test_programs_are_answered_in_one_language(bob: Client) -> None:
+    bob.post("/i18n/setlang/", {"language": "ru"})
+    answer = bob.post("/api/ui/resume_request", {}, content_type="application/json")
+    assert answer.json()["detail"] == "ops.resume needs a reason"
+    assert "needs a reason" in str(AuditEntry.objects.latest("seq").after)
