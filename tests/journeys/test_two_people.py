@@ -97,3 +97,22 @@ def test_a_viewer_sees_everything_and_is_offered_nothing(us: Team, people: Room)
     expect(victor.locator("#content")).to_contain_text("books are calm")
     assert victor.locator("#content form").count() == 0
     us.alice.post(f"/api/ui/approvals/{request.rstrip('/').split('/')[-2]}/cancel")
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_every_control_page_in_both_languages(us: Team, people: Room, language: str) -> None:
+    """Queue, request with diff and digest, checklist, incident: as the second person sees them."""
+    opened = us.alice.post(
+        "/api/v1/actions/ops.open_incident", severity="P2", component="execution", summary="a drill in words"
+    )
+    request = ask_for_launch(people.person("alice"))
+    bob = people.person("bob")
+    bob.locator(f".languages button[value={language}]").click()
+    assert bob.locator("html").get_attribute("lang") == language
+    incident = f"/admin/ops/incident/{opened['result']['incident_id']}/change/"
+    pages = {"queue": "/admin/", "approval": request, "checklist": "/admin/checklist/", "incident": incident}
+    for name, path in pages.items():
+        bob.goto(path if path.startswith("http") else f"{us.desk.base_url}{path}")
+        expect(bob.locator("#content")).to_be_visible()
+        keep(bob, f"{language}/{name}")
+    us.alice.post(f"/api/ui/approvals/{request.rstrip('/').split('/')[-2]}/cancel")
