@@ -1,8 +1,8 @@
 """The Russian catalogue, without gettext's binaries: `python -m cryptobot.translations [--write]`.
 
 Every text that a page can show is in locale/ru/LC_MESSAGES/django.po: those of templates and of Python code,
-and those that the registries hold (actions, their fields, the checklist). Checks by default; --write adds what
-is missing with an empty translation, drops what is unused, and compiles the .mo.
+and those that the registries hold (actions, their fields, the checklist). Checks by default; --write adds
+what is missing with an empty translation, drops what is unused, and compiles the .mo.
 """
 
 import ast
