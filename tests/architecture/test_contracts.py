@@ -47,6 +47,7 @@ READERS = {
     "cryptobot/notify.py",
     "cryptobot/asgi.py",
     "cryptobot/celery.py",
+    "cryptobot/translations.py",  # an entry point of its own: it names the settings module, as manage.py does
     "cryptobot/embedded/__main__.py",
     "cryptobot/supervisor/children.py",
     "trading/venues/__init__.py",  # venue keys stay out of the settings, so that nothing can print them
