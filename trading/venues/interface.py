@@ -144,6 +144,46 @@ class AccountSetup:
     fees: FeeTier
 
 
+class BillKind(StrEnum):
+    TRADE = "trade"  # realised PnL, fee, or both, of one fill
+    FUNDING = "funding"
+    TRANSFER = "transfer"  # in or out of this account
+    OTHER = "other"  # insurance, ADL settlement, rebates, interest: never explained away
+
+
+@dataclass(frozen=True, slots=True)
+class BillReport:
+    """One line of the venue's own statement: a change of the wallet. `amount` is signed, fee included.
+
+    Binance writes PnL and commission of one fill as two lines, OKX and Bybit as one.
+    """
+
+    venue: str
+    bill_id: str  # unique per venue; with a suffix where the venue numbers two lines alike
+    kind: BillKind
+    symbol: str  # "" when it concerns no instrument
+    currency: str
+    amount: Decimal
+    fee: Decimal  # the part of it that is a fee; > 0 paid
+    trade_id: str  # of the fill, "" when there is none
+    at: datetime
+
+
+class DeadManScope(StrEnum):
+    INSTRUMENT = "instrument"  # one timer per instrument (Binance)
+    ACCOUNT = "account"  # one timer for everything (OKX)
+    NONE = "none"  # no timer to be had (Bybit: only on loss of a stream, institutional clients)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadMan:
+    """What a venue's cancel-all timer really is; seconds it accepts."""
+
+    scope: DeadManScope
+    min_sec: int = 0
+    max_sec: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class VenueEndpoint:
     """Where a venue is and who we are there. `base_url` None: the venue's own hosts (testnet, live)."""
@@ -185,8 +225,25 @@ class Venue(Protocol):
         """All trades of one order, oldest first."""
         ...
 
+    async def trades(self, symbol: str, *, since: datetime) -> tuple[FillReport, ...]:
+        """All trades on the instrument since then, oldest first: also those of orders that are not ours
+        (liquidation, ADL, somebody else's). `client_order_id` is "" where the venue does not say it."""
+        ...
+
+    async def bills(self, *, since: datetime) -> tuple[BillReport, ...]:
+        """The account's statement since then, oldest first, complete (all pages)."""
+        ...
+
     async def cancel(self, symbol: str, client_order_id: str) -> None:
         """Asks; the caller re-reads the order. NOT_FOUND when already terminal or never there."""
+        ...
+
+    @property
+    def dead_man(self) -> DeadMan: ...
+
+    async def arm_dead_man(self, symbol: str, *, timeout_sec: int) -> None:
+        """Cancel what rests in `timeout_sec` unless told again; 0 disarms. `symbol` is "" where the scope is
+        the account. `VenueError` REJECTED `not_sent` where there is no timer or it is out of range."""
         ...
 
     async def set_leverage(self, symbol: str, leverage: int) -> None: ...
