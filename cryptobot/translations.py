@@ -21,7 +21,7 @@ WORDS = (
     *("pending", "approved", "rejected", "cancelled", "expired", "voided", "not_run", "executed", "refused"),
     *("approve", "reject", "withdrawn", "open", "resolved", "closed", "acknowledged", "mitigated"),
 )
-_STRING = r"""(?:u?'((?:[^'\\]|\\.)*)'|u?"((?:[^"\\]|\\.)*)")"""
+_STRING = r"""(u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
 _CALL = re.compile(rf"\b(?:n?gettext|_)\(\s*{_STRING}(?:\s*,\s*{_STRING})?")
 
 HEADER = (
@@ -49,12 +49,8 @@ def wanted() -> dict[str, str]:
 def _of_template(text: str) -> Iterator[tuple[str, str]]:
     from django.utils.translation.template import templatize
 
-    for one, other, many, more in _CALL.findall(templatize(text)):
-        yield _plain(one or other), _plain(many or more)
-
-
-def _plain(text: str) -> str:
-    return str(ast.literal_eval(f'"""{text}"""')) if text else ""
+    for one, many in _CALL.findall(templatize(text)):
+        yield ast.literal_eval(one), ast.literal_eval(many or '""')
 
 
 def _of_code(text: str) -> Iterator[tuple[str, str]]:
@@ -80,12 +76,15 @@ def _of_registries() -> Iterator[str]:
 
 
 def read(path: Path = CATALOGUE) -> Catalogue:
-    """Entries are blocks between empty lines; texts are one-line strings."""
+    """Entries are blocks between empty lines. What an editor marked fuzzy is a guess, not a translation."""
     entries: Catalogue = {}
-    for block in path.read_text().split("\n\n") if path.exists() else []:
+    for lines in path.read_text().split("\n\n") if path.exists() else []:
+        block = lines.replace('"\n"', "")
         fields = dict(re.findall(r'^(msgid|msgid_plural|msgstr(?:\[\d\])?) (".*")$', block, re.MULTILINE))
         if ident := ast.literal_eval(fields.get("msgid", '""')):
             texts = [ast.literal_eval(v) for k, v in fields.items() if k.startswith("msgstr")]
+            if re.search("^#,.*fuzzy", block, re.MULTILINE):
+                texts = [""] * len(texts)
             entries[ident] = (ast.literal_eval(fields.get("msgid_plural", '""')), texts)
     return entries
 
@@ -144,15 +143,15 @@ def main() -> int:
     import django
 
     django.setup()
-    texts, entries = wanted(), read()
+    texts, entries, binary = wanted(), read(), CATALOGUE.with_suffix(".mo")
     if "--write" in sys.argv:
         entries = {
             text: entries.get(text, (plural, [""] * (4 if plural else 1))) for text, plural in texts.items()
         }
         write(entries)
-        CATALOGUE.with_suffix(".mo").write_bytes(compiled(entries))
+        binary.write_bytes(compiled(entries))
     found = problems(entries, texts)
-    if not found and CATALOGUE.with_suffix(".mo").read_bytes() != compiled(entries):
+    if not found and (not binary.exists() or binary.read_bytes() != compiled(entries)):
         found = ["the .mo is not the compiled .po: make translations"]
     print("\n".join(found) or f"{len(entries)} texts, all in Russian")
     return 1 if found else 0
