@@ -9,6 +9,8 @@ import structlog
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse
+from django.middleware.locale import LocaleMiddleware
+from django.utils import translation
 
 from ops import context
 
@@ -31,6 +33,19 @@ class IdleMiddleware:
             elif now - seen > self.NOTE_EVERY_SEC:
                 request.session["seen"] = now
         return self.get_response(request)
+
+
+class PageLocaleMiddleware(LocaleMiddleware):
+    """Pages speak their reader's language. Programs are answered in one, whatever they accept."""
+
+    PAGES = ("/admin/", "/i18n/")
+
+    def process_request(self, request: HttpRequest) -> None:
+        if request.path.startswith(self.PAGES):
+            super().process_request(request)
+        else:
+            translation.activate(settings.LANGUAGE_CODE)
+            request.LANGUAGE_CODE = settings.LANGUAGE_CODE
 
 
 class RequestIdMiddleware:

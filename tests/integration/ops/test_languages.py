@@ -5,7 +5,7 @@ from django.test import Client
 
 from ops import checklist
 from ops.models import AuditEntry
-from tests.factories import ask, person
+from tests.factories import PASSWORD, ask, person
 
 pytestmark = pytest.mark.usefixtures("house", "own_checklist")
 
@@ -54,6 +54,27 @@ def test_the_checklist_says_line_by_line_why_not(bob: Client) -> None:
 
 def test_programs_are_answered_in_one_language(bob: Client) -> None:
     bob.post("/i18n/setlang/", {"language": "ru"})
-    answer = bob.post("/api/ui/resume_request", {}, content_type="application/json")
+    answer = bob.post(
+        "/api/ui/resume_request", {}, content_type="application/json", headers={"Accept-Language": "ru"}
+    )
     assert answer.json()["detail"] == "ops.resume needs a reason"
+    assert answer.headers["Content-Language"] == "en"
     assert "needs a reason" in str(AuditEntry.objects.latest("seq").after)
+
+
+def test_words_of_django_and_drf_stay_english_for_programs() -> None:
+    anonymous = Client(headers={"Accept-Language": "ru"})
+    answers = [anonymous.get("/api/ui/approvals"), anonymous.put("/api/auth/login")]
+    assert [answer.status_code for answer in answers] == [401, 405]
+    assert all(answer.content.isascii() for answer in answers)
+
+
+def test_what_a_russian_page_asks_for_is_on_record_in_english(bob: Client) -> None:
+    person("bob", password=PASSWORD)
+    bob.force_login(person("bob"), backend="django.contrib.auth.backends.ModelBackend")
+    bob.post("/i18n/setlang/", {"language": "ru"})
+    path = "/admin/act/ops.change_own_password/"
+    bob.post(path, {"token": "one", "old": PASSWORD, "new": "password"})
+    entry = AuditEntry.objects.latest("seq")
+    assert (entry.action, entry.verdict) == ("ops.change_own_password", "refused")
+    assert "too common" in str(entry.after)
