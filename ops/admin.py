@@ -11,7 +11,8 @@ from django.utils.translation import get_language
 from ops import access, models, second_factor, selectors
 from ops.actions import approvals
 from ops.admin_base import Journal, ReadOnly, as_text
-from ops.incidents import catalogue, export
+from ops.incidents import catalogue
+from ops.incidents.timeline import timeline
 from ops.models import User
 from ops.selectors import holder_rights, object_rights, rights_text
 
@@ -130,7 +131,7 @@ class IncidentAdmin(ReadOnly):
             context |= {
                 "incident": row,
                 "alarm": alarm and catalogue.in_language(alarm, get_language() or "en"),
-                "timeline": export.timeline(row),
+                "timeline": timeline(row),
                 "exports": [("md", "en"), ("md", "ru"), ("json", "en")],
             }
         return super().changeform_view(request, object_id, form_url, context)
