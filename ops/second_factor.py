@@ -87,7 +87,7 @@ def _failed(factor: SecondFactor) -> None:
 
 
 def key_of(factor: SecondFactor) -> bytes:
-    """Raises Refusal `totp.unreadable`: the key was sealed with one that FIELD_ENCRYPTION_KEY no longer has."""
+    """Raises Refusal `totp.unreadable`: FIELD_ENCRYPTION_KEY has no key any more that opens it."""
     try:
         return bytes.fromhex(sealing.unseal(factor.key, of=f"second_factor:{factor.user_id}"))
     except sealing.Unreadable:

@@ -68,8 +68,8 @@ def _describe(item: "Field[Any]", hint: Any) -> InputField:
 
 
 def without_secrets(kind: type, data: Any) -> Any:
-    """What may be kept of an input, or of what was sent as one. Where a secret was to be sent, whatever stands
-    elsewhere may be that secret: under a mistyped name, or instead of the object."""
+    """What may be kept of an input, or of what was sent as one. Where a secret was to be sent, whatever else
+    was sent may be that secret: under a mistyped name, or instead of the object."""
     known = describe(kind)
     if not any(item.secret for item in known):
         return data

@@ -60,8 +60,7 @@ def run(*, actor: Actor, source: Source, key: str, said: Any, do: Callable[[Keep
 
 
 def fingerprint_of(said: Any) -> str:
-    """Keyed: a command may carry a password, and a plain hash of that is open to guessing by whoever reads the
-    rows."""
+    """Keyed: a command may carry a password, and whoever reads the rows could guess at a plain hash of it."""
     return salted_hmac("ops.once", _json(said), algorithm="sha256").hexdigest()
 
 
