@@ -1,8 +1,8 @@
 """The Russian catalogue, without gettext's binaries: `python -m cryptobot.translations [--write]`.
 
 Every text that a page can show is in locale/ru/LC_MESSAGES/django.po: those of templates and of Python code,
-and those that the registries hold (actions, their fields, the checklist). Checks by default; --write adds
-what is missing with an empty translation, drops what is unused, and compiles the .mo.
+and those that the registries hold (actions, their fields, the checklist, models). Checks by default; --write
+adds what is missing with an empty translation, drops what is unused, and compiles the .mo.
 """
 
 import ast
@@ -16,10 +16,22 @@ ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "locale" / "ru" / "LC_MESSAGES" / "django.po"
 PACKAGES = ("cryptobot", "ops", "risk", "leadership", "trading")
 FUNCTIONS = {"_", "gettext", "gettext_lazy", "ngettext"}
-#: Words of states, which templates show through `badge`.
+#: Words of states and of timelines, which pages show through `badge` and `line_kind`.
 WORDS = (
     *("pending", "approved", "rejected", "cancelled", "expired", "voided", "not_run", "executed", "refused"),
     *("approve", "reject", "withdrawn", "open", "resolved", "closed", "acknowledged", "mitigated"),
+    *(
+        "opened",
+        "raised",
+        "raised again",
+        "comment",
+        "assigned",
+        "shelved",
+        "unshelved",
+        "root cause",
+        "left out",
+    ),
+    *("pending_approval", "accepted", "skipped", "dry_run"),
 )
 _STRING = r"""(u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
 _CALL = re.compile(rf"\b(?:n?gettext|_)\(\s*{_STRING}(?:\s*,\s*{_STRING})?")
@@ -62,6 +74,7 @@ def _of_code(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _of_registries() -> Iterator[str]:
+    from cryptobot import names
     from ops import checklist
     from ops.actions import registry
     from ops.actions.inputs import describe
@@ -70,6 +83,7 @@ def _of_registries() -> Iterator[str]:
         yield from (action.title, action.help)
         yield from (field.help for field in describe(action.Input))
     yield from (item.title for item in checklist._items.values())
+    yield from names.TEXTS
 
 
 # --- the file ----------------------------------------------------------------

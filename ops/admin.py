@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
 
 from ops import access, models, second_factor, selectors
 from ops.actions import approvals
@@ -191,7 +192,7 @@ class UserAdmin(ReadOnly):
         "rights_on_objects",
     )
 
-    @admin.display(description="Rights on objects")
+    @admin.display(description=_("Rights on objects"))
     def rights_on_objects(self, obj: User) -> str:
         return rights_text(holder_rights(obj)) or "—"
 
@@ -208,7 +209,7 @@ class ApprovalPolicyAdmin(ReadOnly):
     search_fields = ("action",)
     fields = ("action", "quorum", "vote_from", "rights_on_it")
 
-    @admin.display(description="Rights on this policy")
+    @admin.display(description=_("Rights on this policy"))
     def rights_on_it(self, obj: models.ApprovalPolicy) -> str:
         return rights_text(object_rights(obj)) or "—"
 

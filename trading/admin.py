@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from ops import access
 from ops.admin_base import Journal, ReadOnly
@@ -17,7 +18,7 @@ class VenueAdmin(ReadOnly):
     list_display = ("name", "enabled")
     fields = ("name", "enabled", "rights_on_it")
 
-    @admin.display(description="Rights on this venue")
+    @admin.display(description=_("Rights on this venue"))
     def rights_on_it(self, obj: models.Venue) -> str:
         return rights_text(object_rights(obj)) or "—"
 

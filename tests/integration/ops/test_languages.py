@@ -5,7 +5,7 @@ from django.test import Client
 
 from ops import checklist
 from ops.models import AuditEntry
-from tests.factories import PASSWORD, ask, person
+from tests.factories import PASSWORD, ask, person, submit
 
 pytestmark = pytest.mark.usefixtures("house", "own_checklist")
 
@@ -41,6 +41,51 @@ def test_the_queue_and_what_one_may_do_in_russian(bob: Client) -> None:
     for word in ("Ждёт меня", "Запуск", "Сразу прекратить открывать новый риск."):
         assert word in page
     assert "Waiting for me" not in page
+
+
+PAGES = {
+    "/admin/": ("Approval requests", "Hold causes", "Trading", "risk up", " min "),
+    "/admin/ops/approvalrequest/": ("Requested by", "Execution state", ">Pending<", "Select "),
+    "/admin/ops/incident/": ("Opened at", "Severity", "Last seen at"),
+    "/admin/ops/user/": ("Username", "Superuser", "Last login"),
+    "/admin/trading/orderintent/": ("Order intents", "order intent", "Select "),
+    "/admin/checklist/": ("Resume checklist", "The audit chain holds", "SAFE_MODE on"),
+    "/admin/act/ops.resume/": ("See what it would do", "leave HOLD", "Why can"),
+    "/admin/me/": ("My tokens", "Second factor", "Log out"),
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_keeps_an_english_label_in_russian(bob: Client, path: str) -> None:
+    ask("alice", "ops.safe_mode", enabled=False)
+    submit("alice", "ops.open_incident", severity="P2", component="execution", summary="a drill")
+    english = bob.get(path).content.decode()
+    russian = in_russian(bob, path)
+    assert [label for label in PAGES[path] if label not in english] == []
+    assert [label for label in PAGES[path] if label in russian] == []
+    assert "HOLD" in russian
+
+
+def test_an_incident_is_read_in_russian(bob: Client) -> None:
+    opened = submit("alice", "ops.open_incident", severity="P2", component="execution", summary="a drill")
+    page = in_russian(bob, f"/admin/ops/incident/{opened.body['result']['incident_id']}/change/")
+    for word in ("<strong>открыт</strong>", "Принять инцидент в работу", "a drill"):
+        assert word in page
+    assert "ops.acknowledge_incident<" not in page
+
+
+def test_the_language_is_chosen_before_logging_in() -> None:
+    page = in_russian(Client(), "/admin/login/")
+    assert '<html lang="ru"' in page
+    assert "Войти" in page
+    assert 'value="en"' in page
+
+
+def test_a_refused_resume_leads_to_the_checklist(bob: Client) -> None:
+    checklist.register(checklist.Item("switch", "Switch", lambda _: (False, "it is red")))
+    page = bob.post("/admin/act/ops.resume/", {"step": "review", "reason": "done"})
+    assert page.status_code == 409
+    assert page.content.decode().count('href="/admin/checklist/"') == 2  # banner and refusal
 
 
 def test_the_checklist_says_line_by_line_why_not(bob: Client) -> None:
