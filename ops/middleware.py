@@ -18,7 +18,8 @@ _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class IdleMiddleware:
-    """Ends a session in which nothing was asked for too long. Noted once a minute, not at every request."""
+    """Ends a session in which nothing was asked for too long, and any session after its time: Django's own
+    cookie age begins anew whenever something is noted. Noted once a minute, not at every request."""
 
     NOTE_EVERY_SEC = 60
 
@@ -28,7 +29,8 @@ class IdleMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if SESSION_KEY in request.session:
             now, seen = int(time.time()), int(request.session.get("seen", 0))
-            if seen and now - seen > settings.SESSION_IDLE_SEC:
+            since = int(request.session.setdefault("since", now))
+            if (seen and now - seen > settings.SESSION_IDLE_SEC) or now - since > settings.SESSION_COOKIE_AGE:
                 request.session.flush()
             elif now - seen > self.NOTE_EVERY_SEC:
                 request.session["seen"] = now
