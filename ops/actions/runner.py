@@ -22,7 +22,6 @@ from ops.actions.base import Action, Actor, Context, Credential, Danger, Outcome
 from ops.actions.inputs import is_text, parse, without_secrets
 from ops.canonical import plain, short
 from ops.incidents import service as incidents
-from ops.models import Token
 
 log = structlog.get_logger()
 _UNAPPROVED = "approval.missing"
@@ -77,7 +76,7 @@ def _submit(
 def _prepared(action: Action[Any], actor: Actor, data: Any, reason: str, source: Source) -> Context[Any]:
     if actor.credential is not Credential.OS and not access.may_somewhere(actor.user, action.permission):
         raise _denied(actor, action.permission)
-    _require_scope(actor, action)
+    actor.require_scope(action.name)
     require_words(reason=reason)
     parsed = action.normalise(parse(action.Input, data), actor)
     if actor.credential is Credential.OS:
@@ -96,11 +95,6 @@ def require_own_password(actor: Actor, risk: Danger, what: str) -> None:
     """Whose password somebody else has chosen may change it, and stop; nothing else is theirs alone yet."""
     if actor.user.must_change_password and risk is not Danger.REDUCES and what != "ops.change_own_password":
         raise Refusal("password.must_change", "change the password that was chosen for you first", status=403)
-
-
-def _require_scope(actor: Actor, action: Action[Any]) -> None:
-    if Token.EVERYTHING not in actor.scopes and action.name not in actor.scopes:
-        raise Refusal("token.scope", f"this token is not for {action.name}", status=403)
 
 
 def _require_stop(actor: Actor, action: Action[Any], data: Any) -> None:
