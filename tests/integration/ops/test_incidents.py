@@ -523,7 +523,7 @@ def test_pages() -> None:
     assert "flatten.unverified" in listed
     page = client().get(f"/admin/ops/incident/{row.pk}/change/")
     text = page.content.decode()
-    assert {name for name, _ in page.context["offers"]} == {
+    assert {name for name, *_ in page.context["offers"]} == {
         "ops.acknowledge_root_cause",
         "ops.assign_incident",
         "ops.comment_incident",
