@@ -310,7 +310,7 @@ def _tell_outcome(request: HttpRequest, verb: str, outcome: Outcome) -> None:
     elif outcome.status in {Status.SKIPPED, Status.DRY_RUN}:
         messages.warning(request, f"{outcome.status.value}: {outcome.body.get('reason', 'nothing was sent')}")
     else:
-        done = {"verb": verb, "state": approval["state"], "run": approval["execution"]["state"]}
+        done = {"verb": verb, "state": _(approval["state"]), "run": _(approval["execution"]["state"])}
         messages.success(request, _("%(verb)s: the request is %(state)s, %(run)s") % done)
 
 
