@@ -52,7 +52,7 @@ def test_two_give_it_and_one_takes_it(holder: str, okx: Venue) -> None:
     assert not access.may(actor("victor").user, "trading.execute", [okx])
     assert code_of(lambda: submit("ada", "ops.revoke_object_permission", **data)) == "permission.not_held"
     said = AuditEntry.objects.filter(action__endswith="_object_permission", verdict="executed")
-    assert [(e.action, e.target, e.after["held"]) for e in said.order_by("seq")] == [
+    assert list(said.order_by("seq").values_list("action", "target", "after__held")) == [
         ("ops.grant_object_permission", request.target, True),
         ("ops.revoke_object_permission", request.target, False),
     ]
@@ -114,6 +114,7 @@ def test_a_grant_dies_with_its_requester_s_role() -> None:
     outcome = vote("carol", request)
     assert outcome.status is Status.PENDING
     request.refresh_from_db()
+    assert request.refusal is not None
     assert (request.state, request.refusal["code"]) == ("approved", "permission.denied")
 
 

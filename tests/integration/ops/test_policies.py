@@ -92,6 +92,7 @@ def test_a_voter_sees_what_is_in_force_and_what_will_be() -> None:
     ]
     vote("bob", request)
     entry = AuditEntry.objects.get(action="ops.set_policy", verdict="executed")
+    assert entry.before is not None
     assert entry.before["values"] == request.before
     assert entry.after == {"action": "ops.resume", "quorum": 2, "vote_from": "risk_manager"}
     again: dict[str, Any] = {"action": "ops.resume", "quorum": 2, "vote_from": "risk_manager"}
