@@ -109,6 +109,7 @@ def test_the_same_source_joins_its_unclosed_incident() -> None:
     assert (again.occurrences, Incident.objects.count()) == (2, 1)
     assert again.last_seen_at > first.last_seen_at
     assert [line.kind for line in again.events.all()] == ["raised"], "nothing new was said"
+    assert [line["kind"] for line in timeline(again)] == ["raised"]
     raise_incident("flatten.unverified", "flatten.unverified:1", "binance: cannot be read")
     assert [line.kind for line in again.events.all()] == ["raised", "raised again"]
     walk(again, *WAY)
