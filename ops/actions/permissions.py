@@ -14,6 +14,7 @@ from ops.actions.base import Action, Actor, Context, Danger, Outcome, Refusal, S
 from ops.actions.inputs import InvalidInput, arg
 from ops.actions.people import OnPerson
 from ops.actions.registry import register
+from ops.holders import Holders
 from ops.models import ApprovalPolicy, User
 
 
@@ -268,7 +269,19 @@ class SetPolicy(Action[PolicyInput]):
     def check(self, ctx: Context[PolicyInput]) -> Outcome | None:
         if self.before(ctx) == {"quorum": ctx.input.quorum, "vote_from": ctx.input.vote_from}:
             raise Refusal("policy.unchanged", f"the policy of {ctx.input.action} says so already")
+        if ctx.input.action == self.name and self._out_of_reach(ctx.input):
+            raise Refusal("policy.unmeetable", "nobody could change a policy ever again: too few could agree")
         return None
+
+    def _out_of_reach(self, data: PolicyInput) -> bool:
+        """Of its own policy: whoever asked to lower it again, too few others could agree."""
+        quorum, role = data.quorum or policy.default_quorum(), data.vote_from or self.vote_from
+        holders = Holders.now()
+        voting = holders.voting(self.approve_permission)
+        others = [voting - {person} for person in holders.asking(self.permission)]
+        return not any(
+            len(people) >= quorum and (not role or people & holders.roles[role]) for people in others
+        )
 
     def before(self, ctx: Context[PolicyInput]) -> dict[str, Any]:
         row = ApprovalPolicy.objects.filter(pk=ctx.input.action).first()

@@ -174,7 +174,11 @@ def test_what_is_kept_of_a_command_cannot_be_guessed_from_the_rows() -> None:
     """A fingerprint of a password without a key would be the password, to whoever tries a dictionary."""
     person("alice", password=PASSWORD)
     new = "another horse, another battery"
-    said: dict[str, Any] = {"action": "ops.change_own_password", "input": {"old": PASSWORD, "new": new}, "reason": ""}
+    said: dict[str, Any] = {
+        "action": "ops.change_own_password",
+        "input": {"old": PASSWORD, "new": new},
+        "reason": "",
+    }
     runner.submit(
         said["action"], actor=actor("alice"), data=said["input"], source=Source.REST, idempotency_key="k"
     )
@@ -370,3 +374,33 @@ def test_a_locked_name_is_locked_at_every_door(monkeypatch: pytest.MonkeyPatch) 
     assert not HoldCause.objects.exists()
     assert run("hold", "--as-os")[0] == 0
     assert HoldCause.objects.exists()
+
+
+# --- what could not be undone, or not be told apart ----------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["аlice", "bоb", "d" * 81]
+)  # Cyrillic а and о: a voter would read alice, bob
+def test_a_name_that_misleads_or_does_not_fit_a_target_is_no_person_s(name: str) -> None:
+    with pytest.raises(InvalidInput) as no:
+        submit("ada", "ops.create_user", username=name, role="operator")
+    assert {e["field"] for e in no.value.errors} == {"username"}
+
+
+def test_the_longest_name_fits_every_target() -> None:
+    """The database compares the whole of it: `risk_manager to user:<name>`."""
+    name = "d" * 80
+    vote("bob", ask("ada", "ops.create_user", username=name, role="viewer"))
+    outcome = vote("bob", ask("ada", "ops.grant_role", username=name, role="risk_manager"))
+    assert outcome.body["result"]["roles"] == ["risk_manager", "viewer"]
+
+
+@pytest.mark.parametrize("policy", [{"quorum": 5}, {"vote_from": "auditor"}])
+def test_the_policy_of_policies_is_not_put_out_of_everybody_s_reach(policy: dict[str, Any]) -> None:
+    """Any other could be lowered again; this one is under itself."""
+    with factories.arranged():
+        User.objects.filter(username="carol").update(is_active=False)
+        audit.touch(person("carol"))
+    assert refused(submit, "rita", "ops.set_policy", action="ops.set_policy", **policy) == "policy.unmeetable"
+    assert submit("rita", "ops.set_policy", action="ops.launch", **policy).status is Status.PENDING
