@@ -26,7 +26,7 @@ from ops.incidents import service as incidents
 log = structlog.get_logger()
 _UNAPPROVED = "approval.missing"
 #: Refusals that no honest client comes to: something was not asked for, or is not what was shown or voted on.
-_TAMPERING = {_UNAPPROVED, "approval.tampered", "vote.digest", "vote.refused"}
+_TAMPERING = {_UNAPPROVED, "approval.tampered", "vote.refused"}
 #: Two people in one moment: a vote against its own expiry, or against the leaving of whoever votes.
 _HONEST = ("is not open for votes", "does not vote now")
 #: What PostgreSQL calls a constraint or trigger that says no, and a right that the application does not have.

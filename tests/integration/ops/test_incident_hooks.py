@@ -10,7 +10,6 @@ from ops.actions.base import Outcome, Refusal, Source, Status
 from ops.actions.desk_mode import Hold
 from ops.chain_watch import ChainWatch
 from ops.incidents import service as incidents
-from ops.incidents.timeline import timeline
 from ops.models import AuditEntry, Incident
 from tests import factories
 from tests.database import as_superuser
@@ -93,8 +92,7 @@ def test_a_digest_that_is_not_the_request_s() -> None:
     request = factories.ask("alice", "ops.safe_mode", enabled=False)
     with pytest.raises(Refusal):
         factories.vote("bob", request, digest="0" * 64)
-    assert (only().code, only().source) == ("tamper.refused", "tamper.refused:approval.approve:bob")
-    assert [line["kind"] for line in timeline(only())] == ["raised", "approval.approve refused"]
+    assert not Incident.objects.exists()  # a slip of somebody's hand at a terminal; refused and audited
 
 
 def test_a_request_that_was_changed_after_the_votes() -> None:
