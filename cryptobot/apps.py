@@ -11,9 +11,11 @@ class CryptobotConfig(AppConfig):
         import cryptobot.celery
         import cryptobot.checks
         import cryptobot.pulse  # noqa: F401
+        from cryptobot import names
         from cryptobot.build import build_id
         from cryptobot.supervisor import children
         from ops import heartbeat, hooks
 
+        names.translate()
         hooks.provide_build(build_id)
         heartbeat.expect(child.name for child in children.desk(settings.ENV))

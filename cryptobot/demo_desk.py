@@ -7,12 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 
 from cryptobot.env import Environment
 from ops import audit
-from ops.models import Token
+from ops.models import AuditEntry, Token, User
 
 PEOPLE = {
     "alice": "operator",
@@ -24,29 +23,36 @@ PEOPLE = {
     "root": "admin",
 }
 FILE_NAME = "demo-desk.json"
+ACTION = "ops.demo_desk"
 
 
 def make_demo_desk(env: Environment) -> None:
-    """Create who is missing; keep the passwords and tokens of who is there. Paper only.
+    """Make the people of a desk that has none; keep the passwords and tokens of who is there. Paper only.
 
-    The file and the database may each be lost alone: who is missing in either gets new secrets.
+    The file and the database may each be lost alone: who is missing in the file gets new secrets. Who is
+    missing in the database of a desk with people comes by ops.create_user: the database sees to it.
     """
-    if env.exchange_profile != "paper":
+    if env.exchange_profile != "paper" or _is_somebody_elses():
         return
     path = env.data_dir / FILE_NAME
     known = json.loads(path.read_text())["people"] if path.exists() else {}
     with audit.recorded():
-        people = {name: _person(name, role, known.get(name)) for name, role in PEOPLE.items()}
+        here = set(User.objects.values_list("username", flat=True))
+        coming = {name: role for name, role in PEOPLE.items() if name in here or not here}
+        people = {name: _person(name, role, known.get(name)) for name, role in coming.items()}
         # Inside the transaction: a person whose password nobody was told must not remain.
         _write_private(path, {"base_url": env.base_url, "people": people})
         if audit.unnamed():
-            audit.append_system(
-                action="ops.demo_desk", target="people", verdict="executed", after=sorted(people)
-            )
+            audit.append_system(action=ACTION, target="people", verdict="executed", after=sorted(people))
+
+
+def _is_somebody_elses() -> bool:
+    """A desk whose first people were not made here: nobody's password is ours to set."""
+    return User.objects.exists() and not AuditEntry.objects.filter(action=ACTION).exists()
 
 
 def _person(name: str, role: str, known: dict[str, str] | None) -> dict[str, str]:
-    user, created = get_user_model().objects.get_or_create(username=name, defaults={"is_staff": True})
+    user, created = User.objects.get_or_create(username=name, defaults={"is_staff": True})
     if known and not created:
         return known
     password = secrets.token_urlsafe(12)

@@ -45,7 +45,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "ops.middleware.PageLocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "ops.middleware.IdleMiddleware",
@@ -119,7 +119,8 @@ AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True  # logins are in our audit log
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-AXES_IPWARE_META_PRECEDENCE_ORDER = ["REMOTE_ADDR"]
+AXES_CLIENT_IP_CALLABLE = "ops.logins.address_of"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "totp"]  # the password's own name it knows
 LOGIN_URL = "admin:login"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -130,6 +131,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 # Desks on one host differ by port only, and cookies ignore ports: give each its own names.
 _COOKIE_SUFFIX = "" if ENV.port == 8000 else f"_{ENV.port}"
 SESSION_COOKIE_NAME = f"sessionid{_COOKIE_SUFFIX}"
+# How many of the addresses in X-Forwarded-For our own proxies wrote, from the right.
+TRUSTED_PROXIES = 1 if _HTTPS else 0
 if _HTTPS:  # nginx ends TLS on this host and sets the header; we listen on loopback only
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
@@ -155,7 +158,13 @@ STATIC_ROOT = ENV.data_dir / "static"
 
 # Requests per person (`write`) or address (`login`). Stops are never throttled.
 THROTTLE_RATES = {"login": "120/min", "write": "600/min"}
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},  # nobody waits to be counted
+    }
+}
 
 REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["ops.api.throttling.WriteThrottle"],

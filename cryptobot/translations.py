@@ -1,8 +1,8 @@
 """The Russian catalogue, without gettext's binaries: `python -m cryptobot.translations [--write]`.
 
 Every text that a page can show is in locale/ru/LC_MESSAGES/django.po: those of templates and of Python code,
-and those that the registries hold (actions, their fields, the checklist). Checks by default; --write adds
-what is missing with an empty translation, drops what is unused, and compiles the .mo.
+and those that the registries hold (actions, their fields, the checklist, models). Checks by default; --write
+adds what is missing with an empty translation, drops what is unused, and compiles the .mo.
 """
 
 import ast
@@ -16,12 +16,24 @@ ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "locale" / "ru" / "LC_MESSAGES" / "django.po"
 PACKAGES = ("cryptobot", "ops", "risk", "leadership", "trading")
 FUNCTIONS = {"_", "gettext", "gettext_lazy", "ngettext"}
-#: Words of states, which templates show through `badge`.
+#: Words of states and of timelines, which pages show through `badge` and `line_kind`.
 WORDS = (
     *("pending", "approved", "rejected", "cancelled", "expired", "voided", "not_run", "executed", "refused"),
     *("approve", "reject", "withdrawn", "open", "resolved", "closed", "acknowledged", "mitigated"),
+    *(
+        "opened",
+        "raised",
+        "raised again",
+        "comment",
+        "assigned",
+        "shelved",
+        "unshelved",
+        "root cause",
+        "left out",
+    ),
+    *("pending_approval", "accepted", "skipped", "dry_run"),
 )
-_STRING = r"""(?:u?'((?:[^'\\]|\\.)*)'|u?"((?:[^"\\]|\\.)*)")"""
+_STRING = r"""(u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
 _CALL = re.compile(rf"\b(?:n?gettext|_)\(\s*{_STRING}(?:\s*,\s*{_STRING})?")
 
 HEADER = (
@@ -49,12 +61,8 @@ def wanted() -> dict[str, str]:
 def _of_template(text: str) -> Iterator[tuple[str, str]]:
     from django.utils.translation.template import templatize
 
-    for one, other, many, more in _CALL.findall(templatize(text)):
-        yield _plain(one or other), _plain(many or more)
-
-
-def _plain(text: str) -> str:
-    return str(ast.literal_eval(f'"""{text}"""')) if text else ""
+    for one, many in _CALL.findall(templatize(text)):
+        yield ast.literal_eval(one), ast.literal_eval(many or '""')
 
 
 def _of_code(text: str) -> Iterator[tuple[str, str]]:
@@ -66,6 +74,7 @@ def _of_code(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _of_registries() -> Iterator[str]:
+    from cryptobot import names
     from ops import checklist
     from ops.actions import registry
     from ops.actions.inputs import describe
@@ -74,18 +83,22 @@ def _of_registries() -> Iterator[str]:
         yield from (action.title, action.help)
         yield from (field.help for field in describe(action.Input))
     yield from (item.title for item in checklist._items.values())
+    yield from names.TEXTS
 
 
 # --- the file ----------------------------------------------------------------
 
 
 def read(path: Path = CATALOGUE) -> Catalogue:
-    """Entries are blocks between empty lines; texts are one-line strings."""
+    """Entries are blocks between empty lines. What an editor marked fuzzy is a guess, not a translation."""
     entries: Catalogue = {}
-    for block in path.read_text().split("\n\n") if path.exists() else []:
+    for lines in path.read_text().split("\n\n") if path.exists() else []:
+        block = lines.replace('"\n"', "")
         fields = dict(re.findall(r'^(msgid|msgid_plural|msgstr(?:\[\d\])?) (".*")$', block, re.MULTILINE))
         if ident := ast.literal_eval(fields.get("msgid", '""')):
             texts = [ast.literal_eval(v) for k, v in fields.items() if k.startswith("msgstr")]
+            if re.search("^#,.*fuzzy", block, re.MULTILINE):
+                texts = [""] * len(texts)
             entries[ident] = (ast.literal_eval(fields.get("msgid_plural", '""')), texts)
     return entries
 
@@ -144,15 +157,15 @@ def main() -> int:
     import django
 
     django.setup()
-    texts, entries = wanted(), read()
+    texts, entries, binary = wanted(), read(), CATALOGUE.with_suffix(".mo")
     if "--write" in sys.argv:
         entries = {
             text: entries.get(text, (plural, [""] * (4 if plural else 1))) for text, plural in texts.items()
         }
         write(entries)
-        CATALOGUE.with_suffix(".mo").write_bytes(compiled(entries))
+        binary.write_bytes(compiled(entries))
     found = problems(entries, texts)
-    if not found and CATALOGUE.with_suffix(".mo").read_bytes() != compiled(entries):
+    if not found and (not binary.exists() or binary.read_bytes() != compiled(entries)):
         found = ["the .mo is not the compiled .po: make translations"]
     print("\n".join(found) or f"{len(entries)} texts, all in Russian")
     return 1 if found else 0

@@ -7,13 +7,15 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
 
 from ops import access, models, second_factor, selectors
 from ops.actions import approvals
-from ops.admin_base import Journal, ReadOnly, as_text
-from ops.incidents import catalogue, export
+from ops.admin_base import Journal, ReadOnly, WithRights, as_text
+from ops.incidents import catalogue
+from ops.incidents.timeline import timeline
 from ops.models import User
-from ops.selectors import holder_rights, object_rights, rights_text
+from ops.selectors import holder_rights, rights_text
 
 
 @admin.register(models.ApprovalRequest)
@@ -130,7 +132,7 @@ class IncidentAdmin(ReadOnly):
             context |= {
                 "incident": row,
                 "alarm": alarm and catalogue.in_language(alarm, get_language() or "en"),
-                "timeline": export.timeline(row),
+                "timeline": timeline(row),
                 "exports": [("md", "en"), ("md", "ru"), ("json", "en")],
             }
         return super().changeform_view(request, object_id, form_url, context)
@@ -167,7 +169,7 @@ class ProcessHeartbeatAdmin(ReadOnly):
 
 
 @admin.register(User)
-class UserAdmin(ReadOnly):
+class UserAdmin(WithRights):
     """Without the password's hash. What is done to a person is an action."""
 
     list_display = ("username", "is_active", "is_staff", "is_superuser", "last_login")
@@ -187,39 +189,48 @@ class UserAdmin(ReadOnly):
         "date_joined",
         "no_vote_until",
         "must_change_password",
-        "rights_on_objects",
+        "rights_held",
+        "rights_on_it",
     )
 
-    @admin.display(description="Rights on objects")
-    def rights_on_objects(self, obj: User) -> str:
+    @admin.display(description=_("Rights on objects"))
+    def rights_held(self, obj: User) -> str:
         return rights_text(holder_rights(obj)) or "—"
 
     def offers(self, obj: User, user: User) -> list[tuple[str, dict[str, Any]]]:
         who = {"username": obj.username}
         turn = "ops.deactivate_user" if obj.is_active else "ops.activate_user"
         names = [turn, "ops.grant_role", "ops.revoke_role", "ops.reset_password", "ops.reset_second_factor"]
-        return [(name, who) for name in names if access.may(user, name, [obj])]
+        given = [(name, who) for name in names if access.may(user, name, [obj])]
+        if access.may(user, "ops.grant_object_permission"):
+            given.append(("ops.grant_object_permission", {"holder": f"user:{obj.username}"}))
+        return given
 
 
 @admin.register(models.ApprovalPolicy)
-class ApprovalPolicyAdmin(ReadOnly):
+class ApprovalPolicyAdmin(WithRights):
     list_display = ("action", "quorum", "vote_from")
     search_fields = ("action",)
     fields = ("action", "quorum", "vote_from", "rights_on_it")
 
-    @admin.display(description="Rights on this policy")
-    def rights_on_it(self, obj: models.ApprovalPolicy) -> str:
-        return rights_text(object_rights(obj)) or "—"
-
     def offers(self, obj: models.ApprovalPolicy, user: User) -> list[tuple[str, dict[str, Any]]]:
-        right = {"permission": "ops.set_policy", "object_id": obj.pk}
-        found: list[tuple[str, dict[str, Any]]] = [("ops.set_policy", {"action": obj.pk})]
-        found += [("ops.grant_object_permission", right), ("ops.revoke_object_permission", right)]
-        return [(name, data) for name, data in found if access.may(user, name, [obj])]
+        own: list[tuple[str, dict[str, Any]]] = []
+        if access.may(user, "ops.set_policy", [obj]):
+            own = [("ops.set_policy", {"action": obj.pk})]
+        return own + super().offers(obj, user)
 
 
 @admin.register(Group)
 class GroupAdmin(ReadOnly):
     list_display = ("name",)
     search_fields = ("name",)
-    fields = ("name", "permissions")
+    fields = ("name", "permissions", "rights_held")
+
+    @admin.display(description=_("Rights on objects"))
+    def rights_held(self, obj: Group) -> str:
+        return rights_text(holder_rights(obj)) or "—"
+
+    def offers(self, obj: Group, user: User) -> list[tuple[str, dict[str, Any]]]:
+        if not access.may(user, "ops.grant_object_permission"):
+            return []
+        return [("ops.grant_object_permission", {"holder": f"role:{obj.name}"})]

@@ -1,6 +1,7 @@
 """Every model in the admin is a window: nothing is added, changed or deleted but by an action."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -13,8 +14,12 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
+from ops import access
+from ops.actions import registry
 from ops.models import User
+from ops.selectors import object_rights, rights_text
 
 if TYPE_CHECKING:  # Django's own classes take no type arguments when they run
     _Paginator = Paginator[Any]
@@ -72,9 +77,36 @@ class ReadOnly(_ModelAdmin):
         assert isinstance(request.user, User)
         obj = self.get_object(request, object_id) if object_id else None
         offers = self.offers(obj, request.user) if obj is not None else []
-        linked = [(name, urlencode(data)) for name, data in offers]
+        times = Counter(name for name, _ in offers)
+        linked = [
+            (name, urlencode(data), " ".join(data.values()) if times[name] > 1 else "")
+            for name, data in offers
+        ]
         context = {"title": str(obj), "offers": linked, **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
+
+
+class WithRights(ReadOnly):
+    """An object on which rights are given: who holds which, and the actions that give and take them."""
+
+    @admin.display(description=_("Rights on it"))
+    def rights_on_it(self, obj: Any) -> str:
+        return rights_text(object_rights(obj)) or "—"
+
+    def offers(self, obj: Any, user: User) -> list[tuple[str, dict[str, Any]]]:
+        found: list[tuple[str, dict[str, Any]]] = []
+        if access.may(user, "ops.grant_object_permission"):
+            asked = sorted(a.permission for a in registry.all_actions() if a.model is self.model)
+            found += [
+                ("ops.grant_object_permission", {"permission": name, "object_id": obj.pk}) for name in asked
+            ]
+        if access.may(user, "ops.revoke_object_permission"):
+            names = ("permission", "object_id", "holder")
+            found += [
+                ("ops.revoke_object_permission", dict(zip(names, right, strict=True)))
+                for right in object_rights(obj)
+            ]
+        return found
 
 
 class Journal(ReadOnly):

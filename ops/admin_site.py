@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from ops import desk, logins, selectors
 from ops.actions.base import Refusal, Source
 from ops.admin_base import ReadOnly
+from ops.api.throttling import LoginThrottle
 from ops.models import User
 
 REQUEST = "ops/approvalrequest"
@@ -27,6 +28,8 @@ class LoginForm(AdminAuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
+        if self.request and not LoginThrottle().allow_request(self.request, None):
+            raise forms.ValidationError("too many tries from here: slow down", code="throttled")
         try:
             self.user_cache = logins.come_in(
                 self.request or HttpRequest(),

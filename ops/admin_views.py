@@ -10,13 +10,14 @@ from uuid import UUID
 
 import qrcode
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 from qrcode.image.svg import SvgPathImage
@@ -42,6 +43,11 @@ def _one_time_token(request: HttpRequest) -> str:
     if not token:
         raise Refusal("form.token", "the form has lost its one-time token: open the page again", status=422)
     return token
+
+
+def on_record() -> translation.override:
+    """What an action says goes into audit, whatever language its page is read in."""
+    return translation.override(settings.LANGUAGE_CODE)
 
 
 # --- an action ---------------------------------------------------------------
@@ -80,13 +86,14 @@ def _review(request: HttpRequest, action: Action[Any]) -> HttpResponse:
     texts = request.POST.dict()
     reason = texts.get("reason", "")
     try:
-        rehearsal = runner.rehearse(
-            action.name,
-            actor=actor_of(request),
-            data=as_data(action.Input, _of(action, texts)),
-            reason=reason,
-            source=Source.ADMIN,
-        )
+        with on_record():
+            rehearsal = runner.rehearse(
+                action.name,
+                actor=actor_of(request),
+                data=as_data(action.Input, _of(action, texts)),
+                reason=reason,
+                source=Source.ADMIN,
+            )
     except Refusal as no:
         return _form_page(request, action, _form(action, texts), no)
     return _page(
@@ -103,14 +110,15 @@ def _review(request: HttpRequest, action: Action[Any]) -> HttpResponse:
 def _do(request: HttpRequest, action: Action[Any], data: Any) -> HttpResponse:
     reason = request.POST.get("reason", "")
     try:
-        outcome = runner.submit(
-            action.name,
-            actor=actor_of(request),
-            data=data,
-            reason=reason,
-            source=Source.ADMIN,
-            idempotency_key=_one_time_token(request),
-        )
+        with on_record():
+            outcome = runner.submit(
+                action.name,
+                actor=actor_of(request),
+                data=data,
+                reason=reason,
+                source=Source.ADMIN,
+                idempotency_key=_one_time_token(request),
+            )
     except Refusal as no:
         kept = without_secrets(action.Input, data) if isinstance(data, dict) else {}
         texts = {k: _text(v) for k, v in kept.items() if v != data[k] or not _has_secrets(action)}
@@ -266,7 +274,8 @@ _WITHOUT_WORDS = {"cancel": approvals.cancel, "apply": approvals.apply, "withdra
 def decide(request: HttpRequest, request_id: UUID, verb: str) -> HttpResponse:
     """approve, reject (with the digest that the page showed), apply or cancel."""
     try:
-        outcome = _decide(request, request_id, verb)
+        with on_record():
+            outcome = _decide(request, request_id, verb)
     except Refusal as no:
         _tell(request, no)
         if no.code == "approval.unknown":
@@ -301,7 +310,7 @@ def _tell_outcome(request: HttpRequest, verb: str, outcome: Outcome) -> None:
     elif outcome.status in {Status.SKIPPED, Status.DRY_RUN}:
         messages.warning(request, f"{outcome.status.value}: {outcome.body.get('reason', 'nothing was sent')}")
     else:
-        done = {"verb": verb, "state": approval["state"], "run": approval["execution"]["state"]}
+        done = {"verb": verb, "state": _(approval["state"]), "run": _(approval["execution"]["state"])}
         messages.success(request, _("%(verb)s: the request is %(state)s, %(run)s") % done)
 
 

@@ -41,6 +41,15 @@ def canonical_json(value: object) -> str:
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def short(value: object, length: int) -> str:
+    """As much of its text as PostgreSQL can hold: no NUL, no half of a surrogate pair."""
+    try:
+        text = value if isinstance(value, str) else str(value)
+    except ValueError:  # a whole number of thousands of digits
+        text = f"<{type(value).__name__} without a text>"
+    return text[:length].replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
 def digest(value: object) -> str:
     """SHA-256 of the canonical text, hex."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -45,7 +45,7 @@ class ChainWatch:
         return Reading(Status.OK, f"{head} entries hold", metrics, links=links)
 
     def _tell(self, found: audit.Verification) -> None:
-        """A database that cannot take the incident must not hide what was found."""
+        """A database that cannot take the incident must not hide what was found: the next look tells it."""
         if self._told == found.problem:
             return
         try:

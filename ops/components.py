@@ -17,8 +17,9 @@ from ops.actions import registry
 from ops.actions.base import Danger
 from ops.actions.policy import default_quorum
 from ops.chain_watch import ChainWatch
+from ops.holders import Holders
 from ops.incidents import service as incidents
-from ops.models import ApprovalPolicy, HoldCause, ProcessHeartbeat, User
+from ops.models import ApprovalPolicy, HoldCause, ProcessHeartbeat
 from ops.status import Component, Reading, Status
 
 #: A heartbeat is due every 2 s; five missed ones and nobody knows.
@@ -185,42 +186,29 @@ def _file_differs(digest: str) -> bool:
 
 
 def approvers() -> Reading:
-    """Red when an action that needs others' agreement could never get it (spec 3.2.11), by its own policy."""
-    quorums = dict(ApprovalPolicy.objects.exclude(quorum=None).values_list("action", "quorum"))
+    """Red when what somebody may ask for could never be agreed to (spec 3.2.11), by its action's own policy:
+    judged for each person who may ask, since nobody approves their own request."""
     actions = [action for action in registry.all_actions() if action.danger is Danger.INCREASES]
-    needed = {action.name: quorums.get(action.name) or default_quorum() for action in actions}
-    names = {name for action in actions for name in (action.permission, action.approve_permission)}
-    holders = _holders(names)
-    left = {
-        action.name: max(
-            (len(holders[action.approve_permission] - {person}) for person in holders[action.permission]),
-            default=0,
-        )
-        for action in actions
-        if holders[action.permission]  # what nobody may ask for lacks no approver
-    }
-    short = sorted(f"{name} ({left[name]} of {needed[name]})" for name in left if left[name] < needed[name])
+    holders, rows = Holders.now(), ApprovalPolicy.objects.in_bulk()
+    left, short = {}, []
+    for action in actions:
+        row, asking = rows.get(action.name), holders.asking(action.permission)
+        if not asking:
+            continue  # what nobody may ask for lacks no approver
+        needed = (row.quorum if row else None) or default_quorum()
+        role = (row.vote_from if row else "") or action.vote_from
+        others = [holders.voting(action.approve_permission) - {person} for person in asking]
+        left[action.name] = fewest = min(len(people) for people in others)
+        if fewest < needed:
+            short.append(f"{action.name} ({fewest} of {needed})")
+        elif role and not all(people & holders.roles[role] for people in others):
+            short.append(f"{action.name} (no other {role})")
     metrics = {"quorum": default_quorum(), "approvers_besides_requester": left}
     if not left:
         return Reading(Status.ERROR, "nobody may ask for anything", metrics)
     if short:
-        return Reading(Status.ERROR, f"too few others could approve: {', '.join(short)}", metrics)
+        return Reading(Status.ERROR, f"too few others could approve: {', '.join(sorted(short))}", metrics)
     return Reading(Status.OK, f"every quorum can be met, {default_quorum()} by default", metrics)
-
-
-def _holders(names: set[str]) -> dict[str, set[int]]:
-    """Active people by permission: by role, directly, or as superuser."""
-    found: dict[str, set[int]] = {name: set() for name in names}
-    people = User.objects.filter(is_active=True)
-    codenames = [name.split(".", 1)[1] for name in names]
-    for path in ("groups__permissions", "user_permissions"):
-        held = people.filter(**{f"{path}__codename__in": codenames})
-        for pk, app, codename in held.values_list(
-            "pk", f"{path}__content_type__app_label", f"{path}__codename"
-        ):
-            found.get(f"{app}.{codename}", set()).add(pk)
-    everything = set(people.filter(is_superuser=True).values_list("pk", flat=True))
-    return {name: holders | everything for name, holders in found.items()}
 
 
 def _hold() -> Reading:

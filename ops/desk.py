@@ -17,8 +17,6 @@ from ops.models import ApprovalRequest, DeskState, Envelope, HoldCause, Mode
 DESK = (HoldCause.Scope.DESK.value, "")
 #: The cause that every start of the desk raises.
 STARTED = "desk.start"
-#: Causes of this kind have an alarm of their own; every other cause of the machine is `hold.raised`.
-_QUARANTINE = "execution.quarantined"
 
 
 def get_state() -> DeskState:
@@ -136,24 +134,35 @@ def close_causes(scope: tuple[str, str] | None = None) -> None:
     audit.touch_keys(HoldCause._meta.db_table, *keys)
 
 
-def raise_hold(*, source: str, reason: str, scope: tuple[str, str] = DESK, resolved: bool = False) -> bool:
-    """HOLD by the machine itself, with its audit entry, inside the caller's transaction or one of its own."""
+def raise_hold(
+    *,
+    source: str,
+    reason: str,
+    scope: tuple[str, str] = DESK,
+    resolved: bool = False,
+    alarm: str = "hold.raised",
+) -> bool:
+    """HOLD by the machine itself, with its audit entry, inside the caller's transaction or one of its own.
+
+    alarm: the code of the incident that an open cause raises, where it has one of its own.
+    """
     with audit.recorded(durable=False):
         state = lock()
         new = add_cause(state, source=source, reason=reason, scope=scope, resolved=resolved)
+        where = "" if scope == DESK else f"@{':'.join(scope)}"
+        raised = (
+            incidents.alarm(alarm, f"{source}{where}", reason or source) if new and not resolved else None
+        )
         if new or audit.unnamed():
             audit.append_system(
-                action="ops.hold", target="desk", verdict="executed", reason=reason, after={"source": source}
+                action="ops.hold",
+                target="desk",
+                verdict="executed",
+                reason=reason,
+                after={"source": source},
+                correlation_id=str(raised.pk) if raised else "",
             )
-        if new and not resolved:
-            _raise_incident(source, reason, scope)
     return new
-
-
-def _raise_incident(source: str, reason: str, scope: tuple[str, str]) -> None:
-    code = _QUARANTINE if source.startswith(_QUARANTINE) else "hold.raised"
-    where = "" if scope == DESK else f"@{':'.join(scope)}"
-    incidents.raise_incident(code, f"{source}{where}", reason or source)
 
 
 def resolve_cause(source: str, *, why: str) -> int:

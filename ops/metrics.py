@@ -23,6 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from ops import audit, config, desk, heartbeat, hooks, overview, ping, status
+from ops.incidents import service as incidents
 from ops.models import Mode
 
 log = structlog.get_logger()
@@ -178,7 +179,12 @@ def _controls() -> Iterable[Metric]:
         label="state=state",
         bounds=DECISION_BOUNDS,
     )
+    unclosed = gauge("incidents_open", "Incidents that are not closed, shelved ones left out", ["severity"])
+    for severity, count in incidents.counts().items():
+        unclosed.add_metric([severity], count)
     return [
+        unclosed,
+        value("incident_alarms_10m", "Alarms of the last ten minutes", incidents.raised_lately()),
         value("approvals_pending", "Requests that wait for a vote", overview.approvals_pending()),
         value("audit_head", "Sequence number of the last audit entry", audit.last_seq()),
         value("config_version", "Version of the configuration that runs", config.active().version),

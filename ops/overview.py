@@ -42,7 +42,7 @@ def thresholds() -> Mapping[Group, Minima]:
     """configs/status_thresholds.yaml: exactly the four groups.
 
     Raises:
-        ValueError: naming what is wrong; the check `ops.E001` says it before a desk starts.
+        ValueError: naming what is wrong; the check `ops.E002` says it before a desk starts.
     """
     path = settings.BASE_DIR / "configs" / "status_thresholds.yaml"
     try:
@@ -59,7 +59,7 @@ def thresholds_are_sane(**_: Any) -> list[CheckMessage]:
     try:
         thresholds()
     except ValueError as error:
-        return [Error(str(error), id="ops.E001")]
+        return [Error(str(error), id="ops.E002")]
     return []
 
 

@@ -87,7 +87,12 @@ def _failed(factor: SecondFactor) -> None:
 
 
 def key_of(factor: SecondFactor) -> bytes:
-    return bytes.fromhex(sealing.unseal(factor.key, of=f"second_factor:{factor.user_id}"))
+    """Raises Refusal `totp.unreadable`: FIELD_ENCRYPTION_KEY has no key any more that opens it."""
+    try:
+        return bytes.fromhex(sealing.unseal(factor.key, of=f"second_factor:{factor.user_id}"))
+    except sealing.Unreadable:
+        why = "no key of ours opens your second factor: have it reset"
+        raise Refusal("totp.unreadable", why, status=403) from None
 
 
 def sealed_key(user: User, key: bytes) -> str:

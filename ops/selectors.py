@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
@@ -66,10 +66,12 @@ def possible(request: ApprovalRequest, user: User) -> set[str]:
 def _may_approve(request: ApprovalRequest, user: User) -> bool:
     try:
         action = registry.get(request.action)
-        objects = action.objects(parse(action.Input, request.payload))
+        data = parse(action.Input, request.payload)
+        objects = action.objects(data)
     except Refusal:  # an action of an older build: nobody can run it
         return False
-    return access.may(user, action.approve_permission, objects)
+    interested = action.interested(data) == user.get_username()
+    return not interested and access.may(user, action.approve_permission, objects)
 
 
 def fitting(incident: Incident) -> list[str]:
@@ -91,18 +93,22 @@ def fitting(incident: Incident) -> list[str]:
 def object_rights(row: Model) -> list[tuple[str, str, str]]:
     """(permission, object, holder) of everybody who holds a right on `row` alone."""
     of = {"content_type": ContentType.objects.get_for_model(row), "object_pk": str(row.pk)}
-    people = UserObjectPermission.objects.filter(**of).select_related("permission__content_type", "user")
-    roles = GroupObjectPermission.objects.filter(**of).select_related("permission__content_type", "group")
-    found = [(_named(r.permission), r.object_pk, f"user:{r.user.get_username()}") for r in people]
-    return found + [(_named(r.permission), r.object_pk, f"role:{r.group.name}") for r in roles]
+    return _rights(UserObjectPermission.objects.filter(**of), GroupObjectPermission.objects.filter(**of))
 
 
-def holder_rights(user: User) -> list[tuple[str, str, str]]:
-    """The same, of what one person holds, by themselves or by a role."""
-    own = UserObjectPermission.objects.filter(user=user).select_related("permission__content_type")
-    roles = GroupObjectPermission.objects.filter(group__in=user.groups.all())
-    found = [(_named(r.permission), r.object_pk, f"user:{user.get_username()}") for r in own]
+def holder_rights(holder: User | Group) -> list[tuple[str, str, str]]:
+    """The same, of what a role holds, or one person by themselves and by their roles."""
+    if isinstance(holder, Group):
+        nobody = UserObjectPermission.objects.none()
+        return _rights(nobody, GroupObjectPermission.objects.filter(group=holder))
+    own = UserObjectPermission.objects.filter(user=holder)
+    return _rights(own, GroupObjectPermission.objects.filter(group__in=holder.groups.all()))
+
+
+def _rights(people: "QuerySet[Any]", roles: "QuerySet[Any]") -> list[tuple[str, str, str]]:
+    own = people.select_related("permission__content_type", "user")
     by_role = roles.select_related("permission__content_type", "group")
+    found = [(_named(r.permission), r.object_pk, f"user:{r.user.get_username()}") for r in own]
     return found + [(_named(r.permission), r.object_pk, f"role:{r.group.name}") for r in by_role]
 
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from ops import digests
+from ops import digests, secrets_for
 from ops.actions import approvals, once
 
 
@@ -10,6 +10,7 @@ from ops.actions import approvals, once
 def expire_requests() -> None:
     approvals.expire()
     once.prune()
+    secrets_for.prune()
 
 
 @shared_task(name="ops.digest_journals")

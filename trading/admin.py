@@ -5,26 +5,16 @@ from typing import Any
 from django.contrib import admin
 
 from ops import access
-from ops.admin_base import Journal, ReadOnly
+from ops.admin_base import Journal, ReadOnly, WithRights
 from ops.models import User
-from ops.selectors import object_rights, rights_text
 from trading import models
 from trading.domain.execution_state import FINAL
 
 
 @admin.register(models.Venue)
-class VenueAdmin(ReadOnly):
+class VenueAdmin(WithRights):
     list_display = ("name", "enabled")
     fields = ("name", "enabled", "rights_on_it")
-
-    @admin.display(description="Rights on this venue")
-    def rights_on_it(self, obj: models.Venue) -> str:
-        return rights_text(object_rights(obj)) or "—"
-
-    def offers(self, obj: models.Venue, user: User) -> list[tuple[str, dict[str, Any]]]:
-        right = {"permission": "trading.execute", "object_id": obj.pk}
-        names = ("ops.grant_object_permission", "ops.revoke_object_permission")
-        return [(name, right) for name in names if access.may(user, name)]
 
 
 @admin.register(models.Preflight)

@@ -97,6 +97,9 @@ class Story:
         expect(row["state"] == "FLAT_AFTER_RESCUE", f"the rescue ended {row['state']}")
         self.say(f"  {' → '.join(t['state'] for t in row['transitions'])}")
         self.say(f"  cost {row['pnl']['net']} USDT")
+        incident = self.alice.get("/api/ui/incidents?state=open")["results"][0]
+        expect(incident["source"] == f"execution.rescued:{row['id']}", str(incident))
+        self.say(f"  incident {incident['severity']} {incident['code']} is open, for somebody to acknowledge")
 
     def spread_closes(self) -> None:
         """The venues' prices come together again: now the open pair has earned its edge."""

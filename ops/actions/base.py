@@ -100,6 +100,11 @@ class Actor:
     def name(self) -> str:
         return self.user.get_username()
 
+    def require_scope(self, action: str) -> None:
+        """Raises Refusal `token.scope`: a token does what it was issued for, and reads."""
+        if Token.EVERYTHING not in self.scopes and action not in self.scopes:
+            raise Refusal("token.scope", f"this token is not for {action}", status=403)
+
     @property
     def row(self) -> User | None:
         """For foreign keys."""

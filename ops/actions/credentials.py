@@ -59,6 +59,8 @@ class ChangeOwnPassword(Own):
         user = ctx.actor.user
         if not user.check_password(ctx.input.old):
             raise Refusal("password.wrong", "the old password is not right", status=403)
+        if ctx.input.new == ctx.input.old:  # or whoever chose it for them would go on knowing it
+            raise InvalidInput([{"field": "new", "detail": "it is the one you have"}])
         try:
             validate_password(ctx.input.new, user)
         except ValidationError as weak:
@@ -144,6 +146,12 @@ class RemoveOwnSecondFactor(WithCode):
         return Outcome(Status.EXECUTED, after={"user": ctx.actor.name})
 
 
+def require_over_others(actor: Actor) -> None:
+    """Raises Refusal `token.not_yours`. Others' tokens are for whoever may deactivate others."""
+    if not access.may(actor.user, "ops.deactivate_user"):
+        raise Refusal("token.not_yours", "others' tokens are for who may deactivate them", status=403)
+
+
 @dataclass(frozen=True, kw_only=True)
 class IssueTokenInput:
     username: str | None = arg(help="Whose; empty: your own", default=None)
@@ -193,6 +201,10 @@ class IssueToken(Action[IssueTokenInput]):
         return 0 if ctx.input.username == ctx.actor.name else quorum
 
     def check(self, ctx: Context[IssueTokenInput]) -> Outcome | None:
+        if ctx.input.username != ctx.actor.name:
+            require_over_others(ctx.actor)
+            if not ctx.reason.strip():
+                raise Refusal("reason.required", "somebody else's token needs a reason", status=422)
         if not User.objects.filter(username=ctx.input.username, is_active=True).exists():
             raise Refusal("user.unknown", f"no active person is called {ctx.input.username!r}", status=404)
         return None
@@ -227,7 +239,7 @@ class RevokeTokenInput:
 
 @register
 class RevokeToken(Action[RevokeTokenInput]):
-    """Anybody may end their own; who may issue others' may end others'."""
+    """Anybody may end their own; who may ask for others' may end others'."""
 
     name = "ops.revoke_token"
     title = "Revoke a token"
@@ -247,10 +259,8 @@ class RevokeToken(Action[RevokeTokenInput]):
         if not rows:
             raise Refusal("token.unknown", f"no token begins with {ctx.input.token[:20]!r}", status=404)
         own = all(row.user_id == ctx.actor.user.pk for row in rows)
-        if not own and ctx.actor.row and not access.may(ctx.actor.user, "ops.deactivate_user"):
-            raise Refusal(
-                "token.not_yours", "somebody else's token is ended by who may deactivate them", status=403
-            )
+        if not own and ctx.actor.row:
+            require_over_others(ctx.actor)
         return None
 
     def execute(self, ctx: Context[RevokeTokenInput]) -> Outcome:

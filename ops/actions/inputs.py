@@ -16,6 +16,7 @@ from ops.actions.base import Refusal
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 MAX_TEXT = 20_000
 SHOWN = 120
+SECRET = "(secret)"  # noqa: S105 (stands for one)
 
 
 class InvalidInput(Refusal):
@@ -67,11 +68,15 @@ def _describe(item: "Field[Any]", hint: Any) -> InputField:
 
 
 def without_secrets(kind: type, data: Any) -> Any:
-    """What may be kept of an input, or of what was sent as one."""
-    if not isinstance(data, dict):
+    """What may be kept of an input, or of what was sent as one. Where a secret was to be sent, whatever else
+    was sent may be that secret: under a mistyped name, or instead of the object."""
+    known = describe(kind)
+    if not any(item.secret for item in known):
         return data
-    secrets = {item.name for item in describe(kind) if item.secret}
-    return {name: "(secret)" if name in secrets else value for name, value in data.items()}
+    shown = {item.name for item in known if not item.secret}
+    if not isinstance(data, dict):
+        return SECRET
+    return {name: value if name in shown else SECRET for name, value in data.items()}
 
 
 def parse(kind: type, data: Any) -> Any:
@@ -80,9 +85,10 @@ def parse(kind: type, data: Any) -> Any:
     Raises:
         InvalidInput: naming every field that does not fit, what was found and what is accepted.
     """
-    if not isinstance(data, dict):
-        raise InvalidInput([{"field": "input", "detail": f"{_shown(data)} is not a JSON object"}])
     known = describe(kind)
+    if not isinstance(data, dict):
+        found = _shown(without_secrets(kind, data))
+        raise InvalidInput([{"field": "input", "detail": f"{found} is not a JSON object"}])
     names = {f.name for f in known}
     errors = [
         {
@@ -101,7 +107,8 @@ def parse(kind: type, data: Any) -> Any:
         try:
             values[item.name] = _value(item, data[item.name])
         except ValueError as fault:
-            errors.append({"field": item.name, "detail": str(fault)})
+            said = "accepted: a short text" if item.secret else str(fault)  # which names what it found
+            errors.append({"field": item.name, "detail": said})
     if errors:
         raise InvalidInput(errors)
     return kind(**values)

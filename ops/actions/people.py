@@ -1,12 +1,16 @@
 """Who comes in, who goes, and whose credentials somebody else resets (spec 3.2): never one person's word."""
 
 import secrets as random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import Group
+from django.contrib.auth.validators import ASCIIUsernameValidator
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db.models import Model
 from django.utils import timezone
 
@@ -19,6 +23,8 @@ from ops.secrets_for import seal_for
 
 #: Whoever's password or factor was reset by somebody else does not vote for so long.
 EMBARGO = timedelta(hours=24)
+#: Fits, with the longest role, into a request's target, which the database compares as a whole.
+MAX_USERNAME = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +68,7 @@ class OnPerson(Action[Any]):
 
 @dataclass(frozen=True, kw_only=True)
 class CreateUserInput:
-    username: str = arg(help="Letters, digits and @ . + - _; at most 150")
+    username: str = arg(help="Latin letters, digits and @ . + - _; at most 80")
     role: str = arg(help="viewer, auditor, operator, risk_manager or admin")
     email: str = arg(help="Where alerts may go; empty: nowhere", default="")
 
@@ -74,28 +80,22 @@ class CreateUser(OnPerson):
     help = "The first password is shown once to who asked for it, and must be changed at the first login."
     Input = CreateUserInput
     model = None
+    listed = True  # there is no object yet on whose page it could stand
 
     def objects(self, data: Any) -> list[User]:
         return []
 
     def normalise(self, data: CreateUserInput, actor: Actor) -> CreateUserInput:
-        errors = []
-        try:
-            User.username_validator(data.username)
-        except Exception as wrong:
-            errors.append({"field": "username", "detail": str(getattr(wrong, "message", wrong))})
-        if not 1 <= len(data.username) <= 100:
-            errors.append({"field": "username", "detail": "accepted: 1 to 100 characters"})
-        if not Group.objects.filter(name=data.role).exists():
-            known = ", ".join(Group.objects.order_by("name").values_list("name", flat=True))
-            errors.append({"field": "role", "detail": f"{data.role[:40]!r}; accepted: {known}"})
-        if errors:
+        """Names are compared as the login page reads them (NFKC)."""
+        data = replace(data, username=User.normalize_username(data.username))
+        if errors := wrong_with(data):
             raise InvalidInput(errors)
         return data
 
     def check(self, ctx: Context[CreateUserInput]) -> Outcome | None:
-        if User.objects.filter(username=ctx.input.username).exists():
-            raise Refusal("user.exists", f"{ctx.input.username} is there already: activate them")
+        there = User.objects.filter(username__iexact=ctx.input.username).first()
+        if there is not None:  # Bob beside bob is taken for bob
+            raise Refusal("user.exists", f"{there.username} is there already, active or not")
         return None
 
     def diff(self, ctx: Context[CreateUserInput]) -> list[dict[str, Any]]:
@@ -107,6 +107,27 @@ class CreateUser(OnPerson):
         return self.done(
             user=user.username, role=ctx.input.role, secret=str(secret.pk), reader=ctx.actor.name
         )
+
+
+def wrong_with(data: CreateUserInput) -> list[dict[str, Any]]:
+    """What no person can be, by field."""
+    errors = _complaint("username", ASCIIUsernameValidator(), data.username)  # or Cyrillic а passes for a
+    if not 1 <= len(data.username) <= MAX_USERNAME:
+        errors.append({"field": "username", "detail": f"accepted: 1 to {MAX_USERNAME} characters"})
+    if not Group.objects.filter(name=data.role).exists():
+        known = ", ".join(Group.objects.order_by("name").values_list("name", flat=True))
+        errors.append({"field": "role", "detail": f"{data.role[:40]!r}; accepted: {known}"})
+    if data.email:
+        errors += _complaint("email", validate_email, data.email)
+    return errors
+
+
+def _complaint(field: str, judge: Callable[[Any], None], value: str) -> list[dict[str, Any]]:
+    try:
+        judge(value)
+    except ValidationError as wrong:
+        return [{"field": field, "detail": str(wrong.message)}]
+    return []
 
 
 def make_person(username: str, *, role: str, email: str = "") -> tuple[User, str]:

@@ -1,9 +1,10 @@
 """Roles of people, rights on one object, and how many people an action needs: each by two people."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 from guardian.models import GroupObjectPermission, UserObjectPermission
 
@@ -13,6 +14,7 @@ from ops.actions.base import Action, Actor, Context, Danger, Outcome, Refusal, S
 from ops.actions.inputs import InvalidInput, arg
 from ops.actions.people import OnPerson
 from ops.actions.registry import register
+from ops.holders import Holders
 from ops.models import ApprovalPolicy, User
 
 
@@ -117,9 +119,11 @@ class OnObject(Action[ObjectPermissionInput]):
             errors.append({"field": "holder", "detail": "too long together"})
         if (found := self._permission(data)) is None:
             errors.append({"field": "permission", "detail": f"{data.permission[:60]!r} is on no object"})
-        elif self.object(data, found) is None:
+        elif (row := self.object(data, found)) is None:
             kind = found.content_type.model
             errors.append({"field": "object_id", "detail": f"no {kind} {data.object_id[:40]!r}"})
+        else:
+            data = replace(data, object_id=str(row.pk))  # as guardian will look for it: 5, not " 5"
         if self.holder(data) is None:
             errors.append({"field": "holder", "detail": "accepted: user:<name> or role:<name> that is there"})
         if errors:
@@ -138,7 +142,7 @@ class OnObject(Action[ObjectPermissionInput]):
         kind = permission.content_type.model_class()
         try:
             return kind._default_manager.filter(pk=data.object_id).first() if kind else None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, ValidationError):  # not even a key of that model
             return None
 
     def holder(self, data: ObjectPermissionInput) -> User | Group | None:
@@ -162,8 +166,10 @@ class OnObject(Action[ObjectPermissionInput]):
         return {"held": bool(self.rows(ctx.input))}
 
     def diff(self, ctx: Context[ObjectPermissionInput]) -> list[dict[str, Any]]:
-        held = self.before(ctx)["held"]
-        return [{"field": self.target(ctx.input), "before": held, "after": not held}]
+        held, permission = self.before(ctx)["held"], self._permission(ctx.input)
+        shown = permission and self.object(ctx.input, permission)  # a key alone may say nothing to a voter
+        field = f"{ctx.input.permission} on {shown} to {ctx.input.holder}"
+        return [{"field": field, "before": held, "after": not held}]
 
     def done(self, data: ObjectPermissionInput) -> Outcome:
         body = {"target": self.target(data), "held": bool(self.rows(data))}
@@ -260,17 +266,35 @@ class SetPolicy(Action[PolicyInput]):
     def objects(self, data: PolicyInput) -> list[ApprovalPolicy]:
         return list(ApprovalPolicy.objects.filter(pk=data.action))
 
+    def check(self, ctx: Context[PolicyInput]) -> Outcome | None:
+        if self.before(ctx) == {"quorum": ctx.input.quorum, "vote_from": ctx.input.vote_from}:
+            raise Refusal("policy.unchanged", f"the policy of {ctx.input.action} says so already")
+        if ctx.input.action == self.name and self._out_of_reach(ctx.input):
+            raise Refusal("policy.unmeetable", "nobody could change a policy ever again: too few could agree")
+        return None
+
+    def _out_of_reach(self, data: PolicyInput) -> bool:
+        """Of its own policy: whoever asked to lower it again, too few others could agree."""
+        quorum, role = data.quorum or policy.default_quorum(), data.vote_from or self.vote_from
+        holders = Holders.now()
+        voting = holders.voting(self.approve_permission)
+        others = [voting - {person} for person in holders.asking(self.permission)]
+        return not any(
+            len(people) >= quorum and (not role or people & holders.roles[role]) for people in others
+        )
+
     def before(self, ctx: Context[PolicyInput]) -> dict[str, Any]:
         row = ApprovalPolicy.objects.filter(pk=ctx.input.action).first()
         return {"quorum": row.quorum if row else None, "vote_from": row.vote_from if row else ""}
 
     def diff(self, ctx: Context[PolicyInput]) -> list[dict[str, Any]]:
-        now, data = self.before(ctx), ctx.input
-        in_force = policy.requirement(registry.get(data.action))
-        after = data.quorum or policy.default_quorum()
+        """What is in force, not what the row says: an empty one leaves it to the profile and the action."""
+        data, action = ctx.input, registry.get(ctx.input.action)
+        now = policy.requirement(action)
+        quorum, role = data.quorum or policy.default_quorum(), data.vote_from or action.vote_from
         return [
-            {"field": f"quorum of {data.action}", "before": in_force.quorum, "after": after},
-            {"field": "one vote from", "before": now["vote_from"] or None, "after": data.vote_from or None},
+            {"field": f"quorum of {data.action}", "before": now.quorum, "after": quorum},
+            {"field": "one vote from", "before": now.vote_from or None, "after": role or None},
         ]
 
     def execute(self, ctx: Context[PolicyInput]) -> Outcome:

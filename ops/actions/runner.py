@@ -7,24 +7,30 @@ anything cannot wait for each other in a circle. (The workers' order is executio
 locks an execution therefore says `locks_desk = False`.)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Model
 
 from ops import access, audit, desk
 from ops.actions import approvals, once, policy, registry
 from ops.actions.base import Action, Actor, Context, Credential, Danger, Outcome, Refusal, Source, Status
 from ops.actions.inputs import is_text, parse, without_secrets
-from ops.canonical import plain
+from ops.canonical import plain, short
 from ops.incidents import service as incidents
-from ops.models import Token
 
 log = structlog.get_logger()
 _UNAPPROVED = "approval.missing"
+#: Refusals that no honest client comes to: something was not asked for, or is not what was shown or voted on.
+_TAMPERING = {_UNAPPROVED, "approval.tampered", "vote.refused"}
+#: Two people in one moment: a vote against its own expiry, or against the leaving of whoever votes.
+_HONEST = ("is not open for votes", "does not vote now")
+#: What PostgreSQL calls a constraint or trigger that says no, and a right that the application does not have.
+_CONTROLS = {"23514", "42501"}
 
 
 def submit(
@@ -43,7 +49,8 @@ def submit(
 
     def do(keep: once.Keep) -> Outcome:
         try:
-            return _submit(registry.get(name), actor, data, reason, source, keep)
+            with watched(name, actor.name):
+                return _submit(registry.get(name), actor, data, reason, source, keep)
         except Refusal as refusal:
             audit_refusal(name, actor, refusal, source=source, reason=reason, data=data, keep=keep)
             raise
@@ -69,7 +76,7 @@ def _submit(
 def _prepared(action: Action[Any], actor: Actor, data: Any, reason: str, source: Source) -> Context[Any]:
     if actor.credential is not Credential.OS and not access.may_somewhere(actor.user, action.permission):
         raise _denied(actor, action.permission)
-    _require_scope(actor, action)
+    actor.require_scope(action.name)
     require_words(reason=reason)
     parsed = action.normalise(parse(action.Input, data), actor)
     if actor.credential is Credential.OS:
@@ -88,11 +95,6 @@ def require_own_password(actor: Actor, risk: Danger, what: str) -> None:
     """Whose password somebody else has chosen may change it, and stop; nothing else is theirs alone yet."""
     if actor.user.must_change_password and risk is not Danger.REDUCES and what != "ops.change_own_password":
         raise Refusal("password.must_change", "change the password that was chosen for you first", status=403)
-
-
-def _require_scope(actor: Actor, action: Action[Any]) -> None:
-    if Token.EVERYTHING not in actor.scopes and action.name not in actor.scopes:
-        raise Refusal("token.scope", f"this token is not for {action.name}", status=403)
 
 
 def _require_stop(actor: Actor, action: Action[Any], data: Any) -> None:
@@ -216,19 +218,21 @@ def audit_refusal(
     """Somebody tried: say so, whatever became of the transaction in which they tried."""
     try:
         with audit.recorded():
-            if registry.knows(name):  # a vote's or a run's own journal has raised it already
-                alarm_of_tampering(refusal, action=name, who=actor.name)
+            raised = ""
+            if registry.knows(name) or refusal.code.startswith("vote."):  # a run's own journal has raised its
+                raised = alarm_of_tampering(refusal, action=name, who=actor.name)
             audit.append(
-                action=_short(name, 64),
-                target=_short(target, 120),
+                action=short(name, 64),
+                target=short(target, 120),
                 verdict="refused",
                 source=source.value,
                 actor=actor.row,
                 actor_name=actor.name,
-                reason=_short(reason, 4000),
+                reason=short(reason, 4000),
                 before={"input": _loggable(name, data)},
-                after={"detail": _short(refusal.detail, 2000)},
+                after={"detail": short(refusal.detail, 2000)},
                 code=refusal.code,
+                correlation_id=raised,
             )
             keep(refusal)
     except Exception:
@@ -236,12 +240,28 @@ def audit_refusal(
         raise
 
 
-def alarm_of_tampering(refusal: Refusal, *, action: str, who: str) -> None:
-    """Inside the refusal's own transaction: the database stopped what nobody had approved."""
-    if refusal.code == _UNAPPROVED:
-        incidents.raise_incident(
-            "tamper.refused", f"tamper.refused:{action}:{who}", f"{who}, {action}: {refusal.detail}"
-        )
+def alarm_of_tampering(refusal: Refusal, *, action: str, who: str) -> str:
+    """Inside the refusal's own transaction. Returns the incident's id; empty when it is no such refusal."""
+    if refusal.code not in _TAMPERING or any(race in refusal.detail for race in _HONEST):
+        return ""
+    return _alarm(action, who, refusal.detail)
+
+
+@contextmanager
+def watched(action: str, who: str) -> Iterator[None]:
+    """Around a run: a control of the database that stops it is no refusal, but an alarm. Nothing is left of
+    the run; the alarm has a transaction of its own."""
+    try:
+        yield
+    except DatabaseError as stopped:
+        if getattr(stopped.__cause__, "sqlstate", "") in _CONTROLS:
+            _alarm(action, who, str(stopped).splitlines()[0])
+        raise
+
+
+def _alarm(action: str, who: str, what: str) -> str:
+    row = incidents.alarm("tamper.refused", f"tamper.refused:{action}:{who}", f"{who}, {action}: {what}")
+    return str(row.pk) if row else ""
 
 
 def _loggable(name: str, data: Any) -> Any:
@@ -249,17 +269,8 @@ def _loggable(name: str, data: Any) -> Any:
     if registry.knows(name):
         data = without_secrets(registry.get(name).Input, data)
     if isinstance(data, dict):
-        return {_short(k, 64): _short(v, 200) for k, v in list(data.items())[:32]}
-    return _short(data, 200)
-
-
-def _short(value: Any, length: int) -> str:
-    """As much of its text as PostgreSQL can hold: no NUL, no half of a surrogate pair."""
-    try:
-        text = value if isinstance(value, str) else str(value)
-    except ValueError:  # a whole number of thousands of digits
-        text = f"<{type(value).__name__} without a text>"
-    return text[:length].replace("\x00", "\ufffd").encode(errors="replace").decode()
+        return {short(k, 64): short(v, 200) for k, v in list(data.items())[:32]}
+    return short(data, 200)
 
 
 def as_refusal(collision: IntegrityError) -> Refusal:

@@ -18,6 +18,7 @@ from ops.api.status import OneFormat
 from ops.api.views import ANY, CURSOR, OUTCOME, submit
 from ops.incidents import export, service
 from ops.incidents.catalogue import LANGUAGES
+from ops.incidents.timeline import timeline
 from ops.models import Incident
 
 #: Verbs of a path, and the actions they are.
@@ -56,7 +57,7 @@ class IncidentView(APIView):
     def get(self, request: Request, incident_id: UUID) -> Response:
         """With its timeline."""
         row = _find(incident_id)
-        return Response({**service.as_dict(row), "timeline": export.timeline(row)})
+        return Response({**service.as_dict(row), "timeline": timeline(row)})
 
 
 class IncidentExportView(APIView):

@@ -108,6 +108,8 @@ class ActionsView(APIView):
 
 
 class ApprovalsView(APIView):
+    names_action: ClassVar[bool] = True  # in the body
+
     @extend_schema(
         responses=ANY,
         parameters=[OpenApiParameter("state", str, enum=ApprovalRequest.State.values), *CURSOR],

@@ -104,16 +104,17 @@ _ROWS = (
         component="execution",
         title=Text("An order's fate is unknown", "Судьба ордера неизвестна"),
         cause=Text(
-            "The process stopped, or the venue did not answer, between sending an order and its answer.",
-            "Процесс остановился или площадка не ответила между отправкой ордера и ответом.",
+            "For longer than `unknown_max_ms` the venue has not said what became of an order that was sent.",
+            "Дольше `unknown_max_ms` площадка не сказала, что стало с отправленным ордером.",
         ),
         consequence=Text(
-            "The leg counts as possibly filled; nothing new is sent on that instrument until it is settled.",
-            "Нога считается возможно исполненной; по инструменту ничего не отправляется до выяснения.",
+            "The leg counts as possibly filled; its execution is quarantined and the desk is in HOLD.",
+            "Нога считается возможно исполненной; её исполнение в карантине, деск в HOLD.",
         ),
         action=Text(
-            "Let the machine ask the venue; if it stays unknown, look the client order id up at the venue.",
-            "Дать машине опросить площадку; если неясность остаётся, найти client order id на площадке.",
+            "Look the client order id up at the venue; the machine goes on asking, and settles it by the "
+            "answer.",
+            "Найти client order id на площадке; машина продолжает опрос и завершит ордер по ответу.",
         ),
         runbook="4",
     ),
@@ -136,6 +137,7 @@ _ROWS = (
         ),
         runbook="4",
     ),
+    # P0: what the log says is what every other control is proven by.
     Alarm(
         code="audit.broken",
         severity="P0",
@@ -155,18 +157,22 @@ _ROWS = (
         ),
         runbook="4",
     ),
+    # P1, not P0: the control held and nothing was changed; were it P0, a stale page of one person, or whoever
+    # wants to keep the desk down, could block every resume with a single wrong digest.
     Alarm(
         code="tamper.refused",
         severity="P1",
         component="controls",
-        title=Text("A database control refused a change", "Контроль базы данных отклонил изменение"),
+        title=Text("A control refused tampering", "Контроль отклонил подмену"),
         cause=Text(
-            "A change that needs approval reached the database without an approved request.",
-            "Изменение, требующее одобрения, дошло до базы данных без одобренной заявки.",
+            "A change without an approved request, a frozen or append-only row, a digest that is not the "
+            "request's: the database or the digest check stopped it.",
+            "Изменение без одобренной заявки, замороженная или неизменяемая строка, чужой дайджест: это "
+            "остановила база данных или проверка дайджеста.",
         ),
         consequence=Text(
-            "Nothing was changed; either the code has a fault or somebody is trying a way round it.",
-            "Ничего не изменено; либо ошибка в коде, либо кто-то ищет обходной путь.",
+            "Nothing was changed: either the code has a fault or somebody is trying a way round it.",
+            "Ничего не изменено: либо ошибка в коде, либо кто-то ищет обходной путь.",
         ),
         action=Text(
             "Ask the named person what was being done; read the audit entries of the same request.",

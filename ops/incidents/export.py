@@ -5,18 +5,13 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from django.db.models import Q
-
-from ops import audit
+from ops import digests
 from ops.canonical import plain
 from ops.incidents import catalogue, service
 from ops.incidents.catalogue import Language
-from ops.models import AuditEntry, Incident
+from ops.incidents.timeline import timeline
+from ops.models import Incident
 
-#: The most entries of the audit log that a timeline takes in beside its own lines.
-MOST_ENTRIES = 500
-#: A shorter name of the thing in a source would be the name of other things too.
-SHORTEST_ID = 12
 _WORDS = {
     "en": {
         "incident": "Incident",
@@ -84,39 +79,14 @@ _WORDS = {
 
 
 def as_data(row: Incident) -> dict[str, Any]:
-    """Everything, with the audit log verified from first to head: as slow as the log is long."""
+    """Everything, with the audit log and the journals that it proves verified from first to head: as slow as
+    the log is long."""
     alarm = catalogue.ALARMS.get(row.code)
     return {
         "incident": service.as_dict(row),
         "catalogue": asdict(alarm) if alarm else None,
         "timeline": timeline(row),
-        "audit": asdict(audit.verify()),
-    }
-
-
-def timeline(row: Incident) -> list[dict[str, Any]]:
-    """The incident's own lines, and what the audit log has of its source, oldest first."""
-    own = [service.event(line) for line in row.events.all()]
-    entries = _entries(row).exclude(seq__in=[line["audit_seq"] for line in own if line["audit_seq"]])
-    journal = [_as_line(entry) for entry in entries.order_by("-seq")[:MOST_ENTRIES]]
-    return sorted([*own, *journal], key=lambda line: (line["audit_seq"] or 0, line["at"]))
-
-
-def _entries(row: Incident) -> Any:
-    """Entries whose correlation or target names the source, or the thing in it (`code:<id>`)."""
-    thing = row.source.partition(":")[2]
-    names = {row.source, f"incident:{row.pk}", *([thing] if len(thing) >= SHORTEST_ID else [])}
-    return AuditEntry.objects.filter(Q(correlation_id__in=names) | Q(target__in=names))
-
-
-def _as_line(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "at": entry.at,
-        "kind": f"{entry.action} {entry.verdict}",
-        "text": entry.reason,
-        "actor_name": entry.actor_name,
-        "data": {"code": entry.code} if entry.code else {},
-        "audit_seq": entry.seq,
+        "audit": asdict(digests.verify_everything()),
     }
 
 

@@ -2,6 +2,7 @@
 
 Every line of a timeline names the audit entry of its transaction. The entry comes after it, so its number is
 taken from the head, whose lock is the last of the order: writing a line is the last thing before `append`.
+Locks: desk state (actions and HOLD only) → incident → audit head.
 """
 
 import uuid
@@ -9,15 +10,17 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from django.db import IntegrityError
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from ops import audit
-from ops.canonical import plain
+from ops.canonical import plain, short
 from ops.incidents import catalogue
 from ops.models import Incident, IncidentEvent, User
 
+log = structlog.get_logger()
 State, Severity = Incident.State, Incident.Severity
 #: A flood hides what matters (ISA-18.2): more than so many within so long.
 FLOOD, FLOOD_WITHIN = 10, timedelta(minutes=10)
@@ -42,33 +45,70 @@ FACTS = (
     "root_cause_at",
     "shelved_until",
 )
+#: Lines of a timeline that say: this is an alarm, here and now.
+OPENED, RAISED, AGAIN = "opened", "raised", "raised again"
+RAISE = "ops.raise_incident"
+LONGEST_TEXT = 4_000
 _ONE_UNCLOSED = "incident_one_unclosed_per_source"
+
+
+def alarm(code: str, source: str, summary: str, data: dict[str, Any] | None = None) -> Incident | None:
+    """`raise_incident` for whoever has more to lose than an alarm: what a venue said of an order, a HOLD, the
+    record of a refusal. An alarm that cannot be written is logged, and the caller's transaction goes on.
+
+    An entry of the caller's own names the incident by `correlation_id`: so the timeline takes it in.
+    """
+    try:
+        return raise_incident(code, source, summary, data)
+    except Exception:  # at the edge of the caller's work; the savepoint is rolled back
+        log.exception("incident.lost", code=code, source=source)
+        return None
 
 
 def raise_incident(code: str, source: str, summary: str, data: dict[str, Any] | None = None) -> Incident:
     """An alarm by the machine, with its audit entry, inside the caller's transaction or one of its own.
 
     source: what it is about; while an incident of the same source is not closed, this is another occurrence
-    of it. Takes the audit head's lock: among the last things of the caller's transaction.
+    of it, counted, and a line of its timeline when it says something new. Takes the audit head's lock: among
+    the last things of the caller's transaction.
 
     Raises:
         LookupError: the code is not in the catalogue.
     """
-    alarm = catalogue.find(code)
-    source = source[:120]
+    kind = catalogue.find(code)
+    source, summary, data = short(source, 120), short(summary, LONGEST_TEXT), _stored(plain(data or {}))
     with audit.recorded(durable=False):
-        row = _again(source) or _insert(alarm, source, summary) or _again(source)
+        row = _again(source) or _insert(kind, source, summary) or _again(source)
         assert row is not None  # closed between the two looks is closed: the insert went through
-        kind = "raised" if row.occurrences == 1 else "raised again"
-        write_down(row, kind, summary, data=data)
+        if row.occurrences == 1:
+            write_down(row, RAISED, summary, data=data)
+        elif not _said_already(row, summary, data):
+            write_down(row, AGAIN, summary, data=data)
         audit.append_system(
-            action="ops.raise_incident",
+            action=RAISE,
             target=f"incident:{row.pk}",
             verdict="executed",
             reason=summary,
-            after={"code": code, "source": source, "occurrences": row.occurrences, "data": data or {}},
+            after={"code": code, "source": source, "occurrences": row.occurrences, "data": data},
         )
     return row
+
+
+def _stored(value: Any) -> Any:
+    """JSON data that PostgreSQL takes: what a venue's proxy sends may hold anything."""
+    match value:
+        case dict():
+            return {short(key, 200): _stored(item) for key, item in value.items()}
+        case list():
+            return [_stored(item) for item in value]
+        case str():
+            return short(value, LONGEST_TEXT)
+    return value
+
+
+def _said_already(row: Incident, summary: str, data: dict[str, Any]) -> bool:
+    last = row.events.filter(kind__in=(RAISED, AGAIN)).last()
+    return last is not None and (last.text, last.data) == (summary, data)
 
 
 def _again(source: str) -> Incident | None:
@@ -82,15 +122,15 @@ def _again(source: str) -> Incident | None:
     return row
 
 
-def _insert(alarm: catalogue.Alarm, source: str, summary: str) -> Incident | None:
+def _insert(kind: catalogue.Alarm, source: str, summary: str) -> Incident | None:
     """None when somebody else opened it at the same moment."""
     try:
         with audit.attempt():
             return _create(
-                code=alarm.code,
+                code=kind.code,
                 source=source,
-                severity=alarm.severity,
-                component=alarm.component,
+                severity=kind.severity,
+                component=kind.component,
                 summary=summary,
             )
     except IntegrityError as known:
@@ -111,7 +151,7 @@ def open_by_hand(*, severity: str, component: str, summary: str, actor: User) ->
         summary=summary,
         opened_by=actor,
     )
-    write_down(row, "opened", summary, actor_name=actor.get_username())
+    write_down(row, OPENED, summary, actor_name=actor.get_username())
     return row
 
 
@@ -163,9 +203,9 @@ def counts() -> dict[str, int]:
 
 
 def raised_lately() -> int:
-    """Alarms within FLOOD_WITHIN, each occurrence counted."""
+    """Alarms within FLOOD_WITHIN: what was opened, and what said something new."""
     since = timezone.now() - FLOOD_WITHIN
-    return IncidentEvent.objects.filter(at__gt=since, kind__in=("opened", "raised", "raised again")).count()
+    return IncidentEvent.objects.filter(at__gt=since, kind__in=(OPENED, RAISED, AGAIN)).count()
 
 
 def as_lines(rows: Iterable[Incident]) -> list[str]:

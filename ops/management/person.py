@@ -1,6 +1,8 @@
 """Commands that a person gives at a terminal: who they are, what they ask, what came of it.
 
 Exit codes: 0 done, 1 refused, 3 waits for approval. Nothing prompts without a terminal; errors go to stderr.
+Secrets are asked for, or are the lines of `--password-stdin`, the person's password first: everybody on a
+host can read its command lines.
 """
 
 import getpass
@@ -30,7 +32,7 @@ class PersonCommand(BaseCommand):
         who = parser.add_mutually_exclusive_group(required=True)
         who.add_argument("--user", help="who you are; the password is asked for")
         who.add_argument("--as-os", action="store_true", help="as the login of this host: stops only")
-        parser.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
+        parser.add_argument("--password-stdin", action="store_true", help="secrets come by stdin, one a line")
         parser.add_argument("--totp", default="", help="a fresh code, where you have a second factor")
         parser.add_argument("--key", default="", help="Idempotency-Key: the same key gives the first answer")
         parser.add_argument("--json", action="store_true", help="the answer as REST gives it")
@@ -56,7 +58,7 @@ class PersonCommand(BaseCommand):
         user = logins.come_in(
             logins.at_the_machine(),
             name=options["user"],
-            password=_password(options),
+            password=_secret("password", options),
             totp=options["totp"] if self.factor_at_login else None,
             source=Source.CLI,
         )
@@ -87,11 +89,11 @@ class ActionCommand(PersonCommand):
         super().add_arguments(parser)
         parser.add_argument("--reason", default="")
         parser.add_argument("--dry-run", action="store_true", help="say what it would do, and do nothing")
-        for field in describe(registry.get(self.action).Input) if self.action else []:
+        for field in _open_fields(self.action) if self.action else []:
             parser.add_argument(_flag(field), help=field.help, choices=field.choices or None)
 
     def carry_out(self, actor: Actor, options: dict[str, Any]) -> Outcome | None:
-        fields = describe(registry.get(self.action).Input)
+        fields = _open_fields(self.action)
         texts = {
             f.name: text for f in fields if (text := options[_flag(f)[2:].replace("-", "_")]) is not None
         }
@@ -101,7 +103,7 @@ class ActionCommand(PersonCommand):
         self, name: str, texts: dict[str, str], actor: Actor, options: dict[str, Any]
     ) -> Outcome | None:
         action = registry.get(name)
-        data = as_data(action.Input, texts)
+        data = as_data(action.Input, {**texts, **_secrets(name, texts, options)})
         asked = {"actor": actor, "data": data, "reason": options["reason"], "source": Source.CLI}
         if not options["dry_run"]:
             return runner.submit(action.name, **asked, idempotency_key=options["key"])
@@ -123,9 +125,21 @@ def _flag(field: InputField) -> str:
     return f"--for-{name}" if name in {"user", "reason", "key", "json", "totp"} else f"--{name}"
 
 
-def _password(options: dict[str, Any]) -> str:
+def _open_fields(action: str) -> list[InputField]:
+    return [field for field in describe(registry.get(action).Input) if not field.secret]
+
+
+def _secrets(action: str, texts: dict[str, str], options: dict[str, Any]) -> dict[str, str]:
+    """The input's secret fields, in their order. A login of the host has none to give."""
+    names = [field.name for field in describe(registry.get(action).Input) if field.secret]
+    if said := [name for name in names if name in texts]:
+        raise CommandError(f"{', '.join(said)}: not on the command line; typed when asked, or by stdin")
+    return {} if options["as_os"] else {name: _secret(name, options) for name in names}
+
+
+def _secret(name: str, options: dict[str, Any]) -> str:
     if options["password_stdin"]:
         return sys.stdin.readline().rstrip("\n")
     if not sys.stdin.isatty():
-        raise CommandError("no terminal to ask for the password: use --password-stdin")
-    return getpass.getpass()
+        raise CommandError(f"no terminal to ask for the {name}: use --password-stdin")
+    return getpass.getpass(f"{name.capitalize()}: ")

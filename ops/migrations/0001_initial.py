@@ -539,7 +539,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
                 ("kind", models.CharField(max_length=24)),
                 ("text", models.TextField(blank=True)),
                 ("actor_name", models.CharField(max_length=150)),
@@ -756,6 +756,18 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="auditentry",
             index=models.Index(fields=["txid"], name="ops_auditen_txid_b6b131_idx"),
+        ),
+        migrations.AddIndex(
+            model_name="auditentry",
+            index=models.Index(fields=["target"], name="audit_target"),
+        ),
+        migrations.AddIndex(
+            model_name="auditentry",
+            index=models.Index(
+                condition=models.Q(("correlation_id", ""), _negated=True),
+                fields=["correlation_id"],
+                name="audit_correlation",
+            ),
         ),
         migrations.AddConstraint(
             model_name="configversion",

@@ -367,13 +367,19 @@ BEGIN
        (OLD.id, OLD.code, OLD.source, OLD.severity, OLD.component, OLD.summary, OLD.opened_by_id, OLD.opened_at) THEN
         RAISE EXCEPTION 'what an incident is about is frozen' USING ERRCODE = 'check_violation';
     END IF;
+    IF OLD.state = 'closed' THEN
+        RAISE EXCEPTION 'a closed incident is kept as it is' USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.state = 'closed' AND NEW.severity = 'P0' AND NEW.root_cause_at IS NULL THEN
+        RAISE EXCEPTION 'a P0 is closed with an acknowledged root cause' USING ERRCODE = 'check_violation';
+    END IF;
     IF NEW.state <> OLD.state AND
        array_position(ARRAY['open', 'acknowledged', 'mitigated', 'resolved', 'closed'], NEW.state::text) <
        array_position(ARRAY['open', 'acknowledged', 'mitigated', 'resolved', 'closed'], OLD.state::text) THEN
         RAISE EXCEPTION 'an incident does not go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation';
     END IF;
-    IF OLD.root_cause_at IS NOT NULL AND (NEW.root_cause, NEW.root_cause_at) IS DISTINCT FROM
-       (OLD.root_cause, OLD.root_cause_at) THEN
+    IF OLD.root_cause_at IS NOT NULL AND (NEW.root_cause, NEW.root_cause_at, NEW.root_cause_by_id) IS DISTINCT FROM
+       (OLD.root_cause, OLD.root_cause_at, OLD.root_cause_by_id) THEN
         RAISE EXCEPTION 'an acknowledged root cause is kept' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;

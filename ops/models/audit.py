@@ -51,6 +51,10 @@ class AuditEntry(models.Model):
             models.Index(fields=["action", "-seq"]),
             models.Index(fields=["actor_name", "-seq"]),
             models.Index(fields=["txid"]),
+            models.Index(fields=["target"], name="audit_target"),
+            models.Index(
+                fields=["correlation_id"], condition=~Q(correlation_id=""), name="audit_correlation"
+            ),
         ]
 
     def __str__(self) -> str:

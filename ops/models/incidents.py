@@ -72,7 +72,7 @@ class IncidentEvent(models.Model):
     """One line of a timeline. Append-only; each names its audit entry."""
 
     incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="events")
-    at = models.DateTimeField(default=timezone.now)
+    at = models.DateTimeField(default=timezone.now, db_index=True)
     kind = models.CharField(max_length=24)
     text = models.TextField(blank=True)
     actor_name = models.CharField(max_length=150)

@@ -10,6 +10,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from ops.actions import registry
+
 register = template.Library()
 
 #: ■ stopped or refused, ▲ look here, ▼ less risk, ● going or done, ○ over or not yet.
@@ -60,7 +62,22 @@ def left(until: datetime) -> str:
     if seconds <= 0:
         return _("time is over")
     minutes, seconds = divmod(seconds, 60)
-    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+    if not minutes:
+        return _("%(seconds)s s") % {"seconds": seconds}
+    return _("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": f"{seconds:02}"}
+
+
+@register.filter
+def titled(action: str) -> str:
+    """The title of an action, for a button."""
+    return _(registry.get(action).title)
+
+
+@register.filter
+def line_kind(kind: str) -> str:
+    """Of a timeline: a word, or an action's name and how it ended."""
+    name, _space, verdict = kind.rpartition(" ")
+    return f"{name} {_(verdict)}" if "." in name else _(kind)
 
 
 @register.filter

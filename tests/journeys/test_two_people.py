@@ -99,20 +99,38 @@ def test_a_viewer_sees_everything_and_is_offered_nothing(us: Team, people: Room)
     us.alice.post(f"/api/ui/approvals/{request.rstrip('/').split('/')[-2]}/cancel")
 
 
-@pytest.mark.parametrize("language", ["en", "ru"])
-def test_every_control_page_in_both_languages(us: Team, people: Room, language: str) -> None:
-    """Queue, request with diff and digest, checklist, incident: as the second person sees them."""
-    opened = us.alice.post(
-        "/api/v1/actions/ops.open_incident", severity="P2", component="execution", summary="a drill in words"
-    )
+@pytest.mark.parametrize(("language", "red"), [("en", "red"), ("ru", "красная")])
+def test_every_control_page_in_both_languages(us: Team, people: Room, language: str, red: str) -> None:
+    """Queue, request with diff and digest, checklist and incident: as the second person sees them."""
     request = ask_for_launch(people.person("alice"))
     bob = people.person("bob")
     bob.locator(f".languages button[value={language}]").click()
     assert bob.locator("html").get_attribute("lang") == language
-    incident = f"/admin/ops/incident/{opened['result']['incident_id']}/change/"
-    pages = {"queue": "/admin/", "approval": request, "checklist": "/admin/checklist/", "incident": incident}
-    for name, path in pages.items():
-        bob.goto(path if path.startswith("http") else f"{us.desk.base_url}{path}")
-        expect(bob.locator("#content")).to_be_visible()
-        keep(bob, f"{language}/{name}")
+    expect(bob.locator("#waiting")).to_contain_text("ops.launch")
+    keep(bob, f"{language}/queue")
+    bob.goto(request)
+    expect(bob.locator("#content .digest").first).to_be_visible()
+    keep(bob, f"{language}/approval")
+
+    incident = open_p0(us)
+    bob.goto(f"{us.desk.base_url}/admin/checklist/")
+    expect(bob.locator(".checklist .badge-stop")).to_have_text(re.compile(red))
+    keep(bob, f"{language}/checklist")
+    bob.goto(f"{us.desk.base_url}/admin/ops/incident/{incident}/change/")
+    expect(bob.locator("#content .errornote")).to_be_visible()
+    keep(bob, f"{language}/incident")
+
+    us.alice.post("/api/v1/actions/ops.acknowledge_root_cause", incident_id=incident, text="it was a drill")
     us.alice.post(f"/api/ui/approvals/{request.rstrip('/').split('/')[-2]}/cancel")
+
+
+def open_p0(us: Team) -> str:
+    """Nobody resumes before its root cause is acknowledged."""
+    opened = us.alice.post(
+        "/api/v1/actions/ops.open_incident",
+        severity="P0",
+        component="execution",
+        summary="drill: a fill on okx that no journal of ours knows",
+        reason="drill",
+    )
+    return str(opened["result"]["incident_id"])

@@ -14,7 +14,6 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from ops.incidents.service import raise_incident
 from risk import reservations
 from trading.domain import pnl
 from trading.domain.market import Side
@@ -57,18 +56,9 @@ def record(order_id: int, heard: Heard, *, acceptance_window: timedelta) -> Orde
         _write_attempts(order, heard.said)
         for fill in heard.fills:
             _record_fill(order, fill)
-        before, state = order.state, _next_state(order, heard, acceptance_window)
+        state = _next_state(order, heard, acceptance_window)
         _move(order, state, heard)
-        if before != order.state == OrderState.UNKNOWN:
-            _report(order, heard)
         return state
-
-
-def _report(order: OrderIntent, heard: Heard) -> None:
-    """Last in the transaction: from here on the audit head is locked."""
-    name = order.client_order_id
-    what = f"order {name} on {order.venue}: {order.refusal or 'no answer'}"
-    raise_incident("order.unknown", f"order.unknown:{name}", what, {"execution": str(order.leg.execution_id)})
 
 
 def _write_attempts(order: OrderIntent, said: Iterable[Said]) -> None:

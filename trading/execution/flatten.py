@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ops import audit
-from ops.incidents.service import raise_incident
+from ops.incidents.service import alarm
 from trading import desk_config
 from trading.domain.execution_state import FINAL
 from trading.execution import closing, machine
@@ -86,7 +86,7 @@ def _finish(job: FlattenJob, remaining: list[tuple[UUID, str]]) -> None:
         job.save()
         if not flat:
             source = f"flatten.unverified:{job.pk}"
-            raise_incident("flatten.unverified", source, str(result["verification"]), result)
+            alarm("flatten.unverified", source, str(result["verification"]), result)
         audit.append_system(
             action="trading.flatten",
             target=str(job.pk),

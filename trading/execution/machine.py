@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ops import desk
-from ops.incidents.service import raise_incident
+from ops.incidents.service import alarm
 from ops.models import DeskState, Mode
 from risk import reservations
 from trading import desk_config
@@ -145,16 +145,18 @@ def _step(execution_id: UUID, quotes: Quotes, *, alone: bool) -> Next:
 
 
 def _report(execution: Execution, before: str) -> None:
-    """A rescue of real orders that began in this step. Last: from here on the audit head is locked."""
-    if execution.state == before or execution.state not in _RESCUES or execution.dry_run:
+    """A rescue of real orders that began in this step, or orders whose fate was given up on. Last: from here
+    on the audit head is locked."""
+    if execution.state == before or execution.dry_run:
         return
-    why = execution.transitions.latest("pk").detail
-    raise_incident(
-        "execution.rescued",
-        f"execution.rescued:{execution.pk}",
-        f"execution {execution.pk} on {execution.symbol}: {why}",
-        {"state": execution.state},
-    )
+    if execution.state in _RESCUES:
+        what = f"execution {execution.pk} on {execution.symbol}: {execution.transitions.latest('pk').detail}"
+        alarm("execution.rescued", f"execution.rescued:{execution.pk}", what, {"state": execution.state})
+    if execution.state == ExecutionState.QUARANTINED:
+        for order in OrderIntent.objects.filter(leg__execution=execution, state=OrderState.UNKNOWN):
+            name = order.client_order_id
+            what = f"order {name} on {order.venue}: {order.refusal or 'no answer'}"
+            alarm("order.unknown", f"order.unknown:{name}", what, {"execution": str(execution.pk)})
 
 
 def _advance(
@@ -281,6 +283,7 @@ def move(execution: Execution, to: ExecutionState, why: str, *, now: datetime) -
         desk.raise_hold(
             source=f"execution.quarantined:{execution.pk}",
             reason=f"execution {execution.pk} on {execution.symbol}: {why}",
+            alarm="execution.quarantined",
         )
     log.info("execution.moved", execution=str(execution.pk), before=before.value, after=to.value, why=why)
 

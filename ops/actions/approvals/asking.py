@@ -98,7 +98,7 @@ def cancel(request_id: UUID, *, actor: Actor, source: Source, idempotency_key: s
     """Its requester takes it back: also what is approved and not yet run."""
 
     def do(keep: once.Keep) -> Outcome:
-        find(request_id)
+        actor.require_scope(find(request_id).action)
         with audit.recorded():
             request = steps.locked(request_id)
             if not actor.user.is_active or request.requested_by_id != actor.user.pk:

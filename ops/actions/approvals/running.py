@@ -11,7 +11,7 @@ from ops import access, audit, config, desk, hooks
 from ops.actions import once, runner
 from ops.actions.approvals import steps
 from ops.actions.approvals.asking import action_of, digest_of, find, require_in_time
-from ops.actions.base import Action, Actor, Context, Credential, Outcome, Refusal, Source, Status
+from ops.actions.base import Action, Actor, Context, Credential, Danger, Outcome, Refusal, Source, Status
 from ops.actions.inputs import parse
 from ops.canonical import plain
 from ops.models import ApprovalRequest, AuditEntry, User, Vote
@@ -45,6 +45,8 @@ def apply(request_id: UUID, *, actor: Actor, source: Source, idempotency_key: st
         who = {request.requested_by_id, *approvers(request).values_list("pk", flat=True)}
         if not actor.user.is_active or actor.user.pk not in who:
             raise Refusal("apply.stranger", "only the requester or an approver may apply it", status=403)
+        actor.require_scope(request.action)
+        runner.require_own_password(actor, Danger.INCREASES, "approval.apply")
         return _apply(request, actor, source, keep)
 
     return steps.command("approval.apply", request_id, do, actor=actor, source=source, key=idempotency_key)

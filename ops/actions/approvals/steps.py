@@ -72,7 +72,8 @@ def command(
 
     def run(keep: once.Keep) -> Outcome:
         try:
-            return do(keep)
+            with runner.watched(name, actor.name):
+                return do(keep)
         except Refusal as refusal:
             runner.audit_refusal(
                 name,

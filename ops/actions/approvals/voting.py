@@ -74,9 +74,13 @@ def vote(
     )
 
 
-def _may_vote_at_all(actor: Actor, verdict: str, comment: str) -> None:
+def _require_person(actor: Actor) -> None:
     if actor.credential in {Credential.TOKEN, Credential.OS}:
         raise Refusal("vote.token", "a token cannot vote: log in as a person", status=403)
+
+
+def _may_vote_at_all(actor: Actor, verdict: str, comment: str) -> None:
+    _require_person(actor)
     if verdict not in Verdict.values:
         raise Refusal("vote.verdict", f"{verdict!r}; accepted: approve, reject", status=422)
     runner.require_words(comment=comment)
@@ -179,6 +183,7 @@ def withdraw(request_id: UUID, *, actor: Actor, source: Source, idempotency_key:
     """Take one's vote back while the request is pending; the vote stays on record, and one may vote again."""
 
     def do(keep: once.Keep) -> Outcome:
+        _require_person(actor)
         find(request_id)
         with audit.recorded():
             request = steps.locked(request_id)

@@ -8,7 +8,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ops.api.json import dumps
+from ops.canonical import plain
 from ops.incidents import catalogue, export, service
+from ops.incidents.timeline import timeline
 from ops.models import Incident
 
 DOCUMENT = Path("docs") / "alarms.md"
@@ -24,23 +26,26 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=["md", "json"], default="md", help="export: md or json")
         parser.add_argument("--lang", choices=catalogue.LANGUAGES, default="en", help="export: of md")
         parser.add_argument("--write", action="store_true", help=f"catalogue: into {DOCUMENT}")
-        parser.add_argument("--json", action="store_true", help="list and show: one JSON value")
+        parser.add_argument("--json", action="store_true", help="one JSON value instead of text")
 
     def handle(self, *args: Any, **options: Any) -> None:
         what = options["what"]
         if what == "catalogue":
-            self._catalogue(write=options["write"])
+            self._catalogue(write=options["write"], as_json=options["json"])
         elif what == "list":
             self._list(closed_too=options["all"], as_json=options["json"])
         elif what == "show":
             self._show(_find(options["incident_id"]), as_json=options["json"])
         else:
             row = _find(options["incident_id"])
-            in_json = options["format"] == "json"
+            in_json = options["json"] or options["format"] == "json"
             text = export.as_json(row) if in_json else export.as_markdown(row, options["lang"])
             self.stdout.write(text, ending="")
 
-    def _catalogue(self, *, write: bool) -> None:
+    def _catalogue(self, *, write: bool, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(dumps(plain(list(catalogue.ALARMS.values()))).decode())
+            return
         if not write:
             self.stdout.write(catalogue.document(), ending="")
             return
@@ -56,7 +61,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{row.pk} {row.opened_at:%Y-%m-%d %H:%M:%S} {service.as_lines([row])[0]}")
 
     def _show(self, row: Incident, *, as_json: bool) -> None:
-        whole = {**service.as_dict(row), "timeline": export.timeline(row)}
+        whole = {**service.as_dict(row), "timeline": timeline(row)}
         if as_json:
             self.stdout.write(dumps(whole).decode())
             return

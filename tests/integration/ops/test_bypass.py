@@ -511,6 +511,9 @@ GATES: dict[str, Change] = {
     ),
     "an incident's facts": Change("frozen", Incident, "incident", {"severity": "P2"}),
     "an incident's way back": Change("does not go from", Incident, "incident", {"state": "open"}),
+    "who acknowledged a root cause": Change(
+        "is kept", Incident, "incident", {"root_cause_by_id": lambda: person("alice").pk}
+    ),
     "an acknowledged root cause": Change("is kept", Incident, "incident", {"root_cause": "the moon"}),
     "an incident removed": Change("append-only|referenced", Incident, "incident", removes=True),
     "a line of a timeline": Change("permission denied", IncidentEvent, "event", {"text": "nothing"}),

@@ -397,9 +397,11 @@ def by_cli(t: Try) -> Verdict:
 
 
 def act(t: Try) -> tuple[int, Data]:
-    words = [f"{name}={as_typed(value)}" for name, value in t.data.items()]
+    secret = {field.name for field in describe(registry.get(t.action).Input) if field.secret}
+    words = [f"{name}={as_typed(value)}" for name, value in t.data.items() if name not in secret]
     out, stdin, code = io.StringIO(), sys.stdin, 0
-    sys.stdin = io.StringIO(PASSWORD + "\n")
+    typed = [PASSWORD, *(value for name, value in t.data.items() if name in secret)]
+    sys.stdin = io.StringIO("".join(f"{line}\n" for line in typed))
     try:
         options = ["--user", t.who.name, "--password-stdin", "--json", "--reason", t.reason]
         options += ["--totp", code_of(steps_ago=1)]  # whoever has no factor need not mind

@@ -47,11 +47,26 @@ def test_there_are_first_people_once() -> None:
     assert User.objects.count() == 3
 
 
-@pytest.mark.parametrize("word", ["alice", "alice:king", ":operator"])
+@pytest.mark.parametrize("word", ["alice", "alice:king", ":operator", "a b:operator"])
 def test_a_person_that_cannot_be_is_named_and_nobody_is_made(word: str) -> None:
     with pytest.raises(CommandError, match="accepted: name:role"):
         call_command("founders", "--person", "bob:operator", "--person", word)
     assert not User.objects.exists()
+
+
+def test_a_person_is_named_once() -> None:
+    with pytest.raises(CommandError, match="named twice"):
+        call_command("founders", *PEOPLE, "--person", "Bob:admin")
+    assert not User.objects.exists()
+
+
+def test_nobody_remains_whose_password_could_not_be_told(tmp_path: Path) -> None:
+    out = tmp_path / "people.json"
+    out.write_text("somebody's own file")
+    with pytest.raises(CommandError, match="nobody was made"):
+        call_command("founders", *PEOPLE, "--out", str(out))
+    assert not User.objects.exists()
+    assert out.read_text() == "somebody's own file"
 
 
 def test_nobody_is_made_a_superuser() -> None:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,16 +14,18 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from ops import audit, checklist, desk, overview, selectors, status
+from ops import audit, checklist, desk, metrics, overview, selectors, status
 from ops.actions import runner
 from ops.actions.base import Refusal, Source, Status
 from ops.api.incidents import VERBS
 from ops.incidents import catalogue, export, service
+from ops.incidents import timeline as timelines
 from ops.incidents.service import raise_incident
+from ops.incidents.timeline import timeline
 from ops.models import AuditEntry, Incident, IncidentEvent, Mode
 from tests import factories
 from tests.database import as_superuser
@@ -105,6 +108,9 @@ def test_the_same_source_joins_its_unclosed_incident() -> None:
     assert first.pk == again.pk
     assert (again.occurrences, Incident.objects.count()) == (2, 1)
     assert again.last_seen_at > first.last_seen_at
+    assert [line.kind for line in again.events.all()] == ["raised"], "nothing new was said"
+    assert [line["kind"] for line in timeline(again)] == ["raised"]
+    raise_incident("flatten.unverified", "flatten.unverified:1", "binance: cannot be read")
     assert [line.kind for line in again.events.all()] == ["raised", "raised again"]
     walk(again, *WAY)
     assert p0().pk != first.pk, "closed is the end"
@@ -247,6 +253,19 @@ def test_a_p0_is_not_closed_without_root_cause_and_a_p1_is() -> None:
     assert walk(lesser, ACKNOWLEDGE, RESOLVE, CLOSE).state == "closed"
 
 
+@pytest.mark.parametrize(
+    ("steps", "change", "says"),
+    [
+        (WAY[:3], {"state": "closed"}, "a P0 is closed with an acknowledged root cause"),
+        (WAY, {"resolution": "another"}, "a closed incident is kept as it is"),
+    ],
+)
+def test_what_the_database_holds(steps: Any, change: dict[str, str], says: str) -> None:
+    row = walk(p0(), *steps)
+    with pytest.raises(IntegrityError, match=says), factories.arranged():
+        service.change(row, **change)
+
+
 # --- what they stand before ----------------------------------------------------------
 
 
@@ -337,11 +356,24 @@ def test_the_overview_counts_them_and_a_flood_stands_first() -> None:
     assert ten["incidents_open"] == {"P0": 1, "P1": 9, "P2": 0}
     assert "incident_flood" not in [alert["id"] for alert in ten["alerts"]]
     p0()
+    assert service.raised_lately() == 10, "the same again is no further alarm"
+    raise_incident("flatten.unverified", "flatten.unverified:1", "binance: cannot be read")
     eleven = overview.overview()
     assert eleven["alerts"][0]["id"] == "incident_flood"
     assert "11 alarms" in eleven["alerts"][0]["summary"]
     with time_machine.travel(timezone.now() + timedelta(minutes=11)):
         assert not service.raised_lately()
+
+
+def test_metrics() -> None:
+    row = p0()
+    raise_incident("order.unknown", "order.unknown:1", "x")
+    text = metrics.exposition().decode()
+    assert 'cryptobot_incidents_open{severity="P0"} 1.0' in text
+    assert 'cryptobot_incidents_open{severity="P2"} 0.0' in text
+    assert "cryptobot_incident_alarms_10m 2.0" in text
+    do("ops.shelve_incident", row, minutes=5, reason="noise")
+    assert 'cryptobot_incidents_open{severity="P0"} 0.0' in metrics.exposition().decode()
 
 
 def test_the_journal_is_a_component() -> None:
@@ -396,8 +428,68 @@ def test_the_timeline_takes_in_what_the_log_says_of_the_source() -> None:
     audit.append_system(action="trading.flatten", target=job, verdict="unverified", reason="okx")
     audit.append_system(action="trading.flatten", target=str(uuid4()), verdict="done")
     row = raise_incident("flatten.unverified", f"flatten.unverified:{job}", "x")
-    kinds = [line["kind"] for line in export.timeline(row)]
+    kinds = [line["kind"] for line in timeline(row)]
     assert kinds == ["trading.flatten unverified", "raised"]
+
+
+def test_the_timeline_takes_in_what_was_done_with_the_desk_meanwhile() -> None:
+    before = ask("alice", "ops.safe_mode", enabled=False)
+    factories.vote("bob", before, "reject", comment="not today")
+    desk.raise_hold(source="guard.x", reason="tripped", scope=("venue", "okx"))
+    row = Incident.objects.get()
+    another = raise_incident("order.unknown", "order.unknown:1", "x")
+    submit("alice", "ops.hold")
+    desk.resolve_cause("guard.x", why="it sleeps")
+    request = ask("alice", "ops.resume")
+    factories.vote("bob", request)
+    submit("alice", "ops.comment_incident", incident_id=str(another.pk), comment="elsewhere")
+    walk(row, ACKNOWLEDGE, RESOLVE, CLOSE)
+    submit("alice", "ops.hold")
+    assert [line["kind"] for line in timeline(row)] == [
+        "raised",
+        "ops.hold executed",
+        "ops.hold executed",
+        "ops.resolve_cause executed",
+        "ops.resume pending_approval",
+        "approval.approve executed",
+        "ops.resume executed",
+        "acknowledged",
+        "resolved",
+        "closed",
+    ]
+
+
+def test_a_timeline_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = p0()
+    for _ in range(3):
+        submit("alice", "ops.hold")
+    monkeypatch.setattr(timelines, "MOST_ENTRIES", 1)
+    assert [(line["kind"], line["text"]) for line in timeline(row)] == [
+        ("left out", "2 older entries of the audit log"),
+        ("raised", "okx: cannot be read"),
+        ("ops.hold executed", factories.REASON),
+    ]
+
+
+def test_an_alarm_that_cannot_be_written_leaves_its_caller_alone() -> None:
+    with as_superuser(), connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER no_room BEFORE INSERT ON ops_incidentevent"
+            " FOR EACH ROW EXECUTE FUNCTION ops_refuse()"
+        )
+    with transaction.atomic():
+        service.alarm("order.unknown", "order.unknown:1", "x")
+        assert desk.raise_hold(source="guard.x", reason="tripped")
+    assert not Incident.objects.exists()
+    assert desk.blocking_sources() == ["guard.x"]
+    assert audit.verify().ok
+
+
+def test_what_a_venue_sends_is_written_whatever_it_is() -> None:
+    service.alarm("order.unknown", "s\x00", "no\x00 \ud800 answer", {"body": ["\x00", Decimal("1.50")]})
+    line = newest(Incident.objects.get())
+    assert line.text == "no\ufffd ? answer"
+    assert line.data == {"body": ["\ufffd", "1.5"]}
 
 
 def test_an_export_cannot_be_written_by_what_it_quotes() -> None:
@@ -432,7 +524,7 @@ def test_pages() -> None:
     assert "flatten.unverified" in listed
     page = client().get(f"/admin/ops/incident/{row.pk}/change/")
     text = page.content.decode()
-    assert {name for name, _ in page.context["offers"]} == {
+    assert {name for name, *_ in page.context["offers"]} == {
         "ops.acknowledge_root_cause",
         "ops.assign_incident",
         "ops.comment_incident",
@@ -477,7 +569,9 @@ def test_commands() -> None:
     assert json.loads(command("show", str(row.pk), "--json"))["timeline"][0]["kind"] == "raised"
     assert command("export", str(row.pk), "--lang", "ru").startswith("# Инцидент P0")
     assert json.loads(command("export", str(row.pk), "--format", "json"))["audit"]["ok"]
+    assert json.loads(command("export", str(row.pk), "--json"))["audit"]["ok"]
     assert command("catalogue") == catalogue.document()
+    assert {found["code"] for found in json.loads(command("catalogue", "--json"))} == set(catalogue.ALARMS)
     for wrong in ("", "x", str(uuid4())):
         with pytest.raises(CommandError, match="the id of an incident"):
             command("show", wrong)

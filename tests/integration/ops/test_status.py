@@ -398,7 +398,7 @@ def test_a_snapshot_is_a_bounded_number_of_queries(
 ) -> None:
     status.snapshot()  # the configuration and the chain are read once
     status.forget()
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(22):
         status.snapshot()
     with django_assert_max_num_queries(0):
         status.snapshot()

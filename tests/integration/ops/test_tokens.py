@@ -78,7 +78,7 @@ def test_a_token_neither_votes_nor_touches_credentials() -> None:
 
 
 def test_somebody_else_s_token_needs_approval_and_is_sealed_for_its_owner() -> None:
-    request = ask("alice", "ops.issue_token", username="bob", name="bot", scopes="read")
+    request = ask("root", "ops.issue_token", username="bob", name="bot", scopes="read")
     assert not Token.objects.exists()
     outcome = vote("carol", request)
     secret = SealedSecret.objects.get()

@@ -40,6 +40,13 @@ def test_what_is_written_is_read_and_python_s_gettext_understands_it(tmp_path: P
     assert [catalogue.ngettext("one", "many", n) for n in (1, 2, 5)] == ["раз", "два", "пять"]
 
 
+def test_what_an_editor_wrapped_is_read_and_what_it_guessed_is_not(tmp_path: Path) -> None:
+    (tmp_path / "django.po").write_text(
+        'msgid ""\n"Approve"\nmsgstr ""\n"Под"\n"твердить"\n\n#, fuzzy\nmsgid "Reject"\nmsgstr "Проект"\n'
+    )
+    assert read(tmp_path / "django.po") == {"Approve": ("", ["Подтвердить"]), "Reject": ("", [""])}
+
+
 def test_templates_code_and_registries_are_all_looked_at() -> None:
     texts = wanted()
     assert {

@@ -209,7 +209,7 @@ def test_bad_thresholds_stop_the_start(tmp_path: Path, settings: Settings, text:
         (found,) = overview.thresholds_are_sane()
     finally:
         overview.thresholds.cache_clear()
-    assert found.id == "ops.E001"
+    assert found.id == "ops.E002"
     assert says in found.msg
 
 
