@@ -12,11 +12,10 @@ from django.conf import settings
 from django.utils import timezone
 from redis import Redis
 
-from ops import config, desk, heartbeat, hooks, ping, status
+from ops import chain_watch, config, desk, heartbeat, hooks, ping, status
 from ops.actions import registry
 from ops.actions.base import Danger
 from ops.actions.policy import default_quorum
-from ops.chain_watch import ChainWatch
 from ops.holders import Holders
 from ops.incidents import service as incidents
 from ops.models import ApprovalPolicy, HoldCause, ProcessHeartbeat
@@ -38,7 +37,7 @@ def register_all() -> None:
         Component(status.DATABASE, "PostgreSQL", "P0", _database),
         Component("redis", "Redis", "P1", _redis, needs_database=False),
         Component("execution_queue", "Execution queue", "P1", _queue, needs_database=False),
-        Component("audit_chain", "Audit chain", "P0", ChainWatch().probe),
+        chain_watch.component(),
         Component("config", "Configuration", "P1", _config),
         Component("approvals", "Approvers", "P1", approvers),
         Component("hold", "HOLD causes", "P0", _hold),

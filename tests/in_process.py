@@ -18,7 +18,7 @@ from django.db import transaction
 from django.test import Client
 
 from cryptobot.demo_desk import PEOPLE
-from ops import audit, config
+from ops import audit, chain_watch, config, status
 from ops.models import User
 from tests import factories
 from trading.paper.server import PaperVenues
@@ -53,6 +53,7 @@ def fresh_desk() -> dict[str, "Caller"]:
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # or whitenoise warns of it
     config.ensure_first_version()
     config.versions.forget()
+    status.register(chain_watch.component())  # the one there is watched the chain of another test
     with transaction.atomic():  # the first people of a desk come together
         return {name: Caller(_person(name, role)) for name, role in PEOPLE.items()}
 

@@ -13,10 +13,10 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from ops import audit, desk, heartbeat, hooks, overview, status
+from ops import audit, chain_watch, desk, heartbeat, hooks, overview, status
 from ops.chain_watch import ChainWatch
 from ops.models import AuditEntry, HoldCause, ProcessHeartbeat, User
-from ops.status import Component, Row, Status
+from ops.status import Row, Status
 from tests import factories
 from tests.database import as_superuser
 
@@ -42,7 +42,7 @@ def frame(house: None, monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_
     monkeypatch.setattr(
         status, "_components", {n: c for n, c in status._components.items() if n in OWN - {"audit_chain"}}
     )
-    status.register(Component("audit_chain", "Audit chain", "P0", ChainWatch().probe))
+    status.register(chain_watch.component())
     monkeypatch.setattr(status, "_providers", {"processes": status._providers["processes"]})
     monkeypatch.setattr(hooks, "_facts", {})
     for role in heartbeat.expected():
