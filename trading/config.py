@@ -76,6 +76,12 @@ class ExecutionConfig(Section):
     resting_ttl_ms: Milliseconds
     repair_collar_bps: Bps
     flatten_max_bps: Bps
+    naked_max_sec: Annotated[int, Field(ge=1, le=600)] = Field(
+        10, description="How long a leg may be unhedged before a rescue only reverses and people are called"
+    )
+    rescue_max_loss_bps: Bps = Field(
+        Decimal(20), description="Completing a missing leg may lose so much of its notional; else reverse"
+    )
     max_rounds: Annotated[int, Field(ge=1, le=50)]
     flatten_deadline_sec: Annotated[int, Field(ge=1, le=3_600)]
 
@@ -92,6 +98,7 @@ class ExecutionConfig(Section):
             unknown_refresh=ms(self.unknown_refresh_ms),
             resting_ttl=ms(self.resting_ttl_ms),
             unknown_max=ms(self.unknown_max_ms),
+            naked_max=timedelta(seconds=self.naked_max_sec),
             max_rounds=self.max_rounds,
         )
 

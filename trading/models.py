@@ -88,6 +88,22 @@ class Execution(models.Model):
     closing_to = _decimal(default=ZERO)
     close_max_bps = _decimal(default=ZERO)
     since = models.DateTimeField(null=True, help_text="When the current repair or close began")
+    naked_since = models.DateTimeField(
+        null=True, help_text="Since when the two open quantities differ; empty while they are equal"
+    )
+    naked_ms = models.BigIntegerField(default=0, help_text="How long they differed in all, before that")
+    naked_told = models.BooleanField(default=False, help_text="People were called: naked for too long")
+    ordered = models.CharField(
+        max_length=8, blank=True, help_text="What a person told the rescue to do: proceed or reverse"
+    )
+    ordered_max_loss = _decimal(null=True, help_text="The largest loss that person allowed, quote currency")
+    residual_owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Who looks after what is too small to trade",
+    )
     next_at = models.DateTimeField(
         null=True, help_text="When the machine wants to look again; empty: it rests. The sweeper's only input"
     )
@@ -171,6 +187,10 @@ class OrderIntent(models.Model):
     fee = _decimal(default=ZERO, help_text="Σ fees of the fills, settlement currency; > 0 paid")
     venue_order_id = models.CharField(max_length=64, blank=True)
     refusal = models.CharField(max_length=200, blank=True)
+    observed = _decimal(
+        null=True, help_text="In doubt: filled so far as the venue's position tells; hedged by, never booked"
+    )
+    observed_at = models.DateTimeField(null=True)
     fence = models.BigIntegerField()
     config_version = models.IntegerField()
     written_at = models.DateTimeField()

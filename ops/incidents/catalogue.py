@@ -78,6 +78,44 @@ _ROWS = (
         runbook="4",
     ),
     Alarm(
+        code="execution.naked",
+        severity="P0",
+        component="execution",
+        title=Text("A position stays unhedged", "Позиция остаётся незахеджированной"),
+        cause=Text(
+            "The legs of an execution have differed for longer than naked_max_sec and the machine could not end it.",
+            "Ноги исполнения различаются дольше naked_max_sec, и машина не смогла это закончить.",
+        ),
+        consequence=Text(
+            "The desk carries price risk: the execution's page says how much per 1 %.",
+            "Деск несёт ценовой риск: сколько на 1 %, сказано на странице исполнения.",
+        ),
+        action=Text(
+            "Look at both venues; order trading.rescue reverse, or resolve the order in doubt with evidence.",
+            "Проверить обе площадки; приказать trading.rescue reverse или разрешить сомнительный ордер с доказательством.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
+        code="execution.forced",
+        severity="P0",
+        component="execution",
+        title=Text("A venue closed a leg by itself", "Площадка сама закрыла ногу"),
+        cause=Text(
+            "Liquidation, ADL or settlement: a fill that no order of ours asked for.",
+            "Ликвидация, ADL или расчёт: сделка, которую наш ордер не запрашивал.",
+        ),
+        consequence=Text(
+            "The other leg is unhedged; the machine is taking it out.",
+            "Другая нога не захеджирована; машина её закрывает.",
+        ),
+        action=Text(
+            "Check that the execution becomes FLAT, then margin and leverage on that venue before any resume.",
+            "Убедиться, что исполнение стало FLAT, затем проверить маржу и плечо на этой площадке до возобновления.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
         code="execution.quarantined",
         severity="P0",
         component="execution",

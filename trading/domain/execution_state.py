@@ -16,8 +16,9 @@ from enum import StrEnum
 
 from trading.domain.canonical import decimal_text as text
 from trading.domain.market import Side
-from trading.domain.money import ZERO, ceil_to, floor_to
+from trading.domain.money import CENT, ZERO, ceil_to, floor_to
 from trading.domain.order_state import OrderState
+from trading.domain.rescue import Rescue, Ways
 
 
 class ExecutionState(StrEnum):
@@ -57,13 +58,14 @@ LEGAL: dict[ExecutionState, frozenset[ExecutionState]] = {
     E.PLANNED: frozenset({E.APPROVED, E.EXPIRED, E.REJECTED}),
     E.APPROVED: frozenset({E.ARMED, E.EXPIRED, E.REJECTED}),
     E.ARMED: frozenset({E.WORKING, E.ABORTED_CLEAN}),
-    E.WORKING: _WORKED,
+    E.WORKING: _WORKED | {E.FLAT_AFTER_RESCUE},
     E.UNKNOWN: _WORKED - {E.UNKNOWN} | {E.WORKING, E.CLOSING, E.SETTLED, E.FLAT_AFTER_RESCUE},
-    E.IMBALANCED: frozenset({E.RESCUE_PROCEED, E.RESCUE_REVERSE, E.RESIDUAL_HELD, E.QUARANTINED}),
+    E.IMBALANCED: frozenset({E.RESCUE_PROCEED, E.RESCUE_REVERSE}) | _RESCUED - {E.UNKNOWN},
     E.RESCUE_PROCEED: _RESCUED | {E.RESCUE_REVERSE},
     E.RESCUE_REVERSE: _RESCUED,
-    E.BALANCED: frozenset({E.CLOSING, E.QUARANTINED}),
-    E.RESIDUAL_HELD: frozenset({E.CLOSING, E.SETTLED, E.QUARANTINED}),
+    # A venue may close a leg by itself (liquidation, ADL): what rested hedged is then out of balance again.
+    E.BALANCED: frozenset({E.CLOSING, E.QUARANTINED, E.IMBALANCED, E.RESIDUAL_HELD, E.FLAT_AFTER_RESCUE}),
+    E.RESIDUAL_HELD: frozenset({E.CLOSING, E.SETTLED, E.QUARANTINED, E.IMBALANCED, E.FLAT_AFTER_RESCUE}),
     E.QUARANTINED: _WORKED - {E.UNKNOWN, E.QUARANTINED} | {E.CLOSING, E.FLAT_AFTER_RESCUE},
     E.CLOSING: frozenset({E.SETTLED, E.UNKNOWN, E.BALANCED, E.RESIDUAL_HELD, E.QUARANTINED}),
 } | {state: frozenset() for state in FINAL}
@@ -71,12 +73,14 @@ LEGAL: dict[ExecutionState, frozenset[ExecutionState]] = {
 
 class Purpose(StrEnum):
     OPEN = "open"
-    REVERSE = "reverse"  # rescue: out of the excess of one leg
+    PROCEED = "proceed"  # rescue: what the shorter leg lacks
+    REVERSE = "reverse"  # rescue: out of the excess of the longer leg
     CLOSE = "close"
+    FORCED = "forced"  # the venue's own: liquidation, ADL, settlement
 
     @property
     def opens(self) -> bool:
-        return self is Purpose.OPEN
+        return self in {Purpose.OPEN, Purpose.PROCEED}
 
 
 class Policy(StrEnum):
@@ -99,6 +103,18 @@ class OrderView:
     written_at: datetime
     sent_at: datetime | None
     read_at: datetime | None = None  # when the venue was last asked for it
+    observed: Decimal | None = None  # while UNKNOWN: what the venue's own position says was filled
+    observed_at: datetime | None = None
+
+    @property
+    def least(self) -> Decimal:
+        """Filled at least."""
+        return self.filled if self.observed is None or self.state.terminal else self.observed
+
+    @property
+    def most(self) -> Decimal:
+        """Filled at most: an order in doubt counts as possibly filled, until its position was seen."""
+        return self.qty if self.state is OrderState.UNKNOWN and self.observed is None else self.least
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +131,12 @@ class LegView:
     @property
     def open_qty(self) -> Decimal:
         return sum((o.filled if o.purpose.opens else -o.filled for o in self.orders), ZERO)
+
+    def bounds(self) -> tuple[Decimal, Decimal]:
+        """Open quantity at least and at most, whatever became of the orders in doubt."""
+        least = sum((o.least if o.purpose.opens else -o.most for o in self.orders), ZERO)
+        most = sum((o.most if o.purpose.opens else -o.least for o in self.orders), ZERO)
+        return least, most
 
     @property
     def next_attempt(self) -> int:
@@ -135,6 +157,7 @@ class Timing:
     unknown_refresh: timedelta  # first pause between two reads of an UNKNOWN order; it grows with its age
     resting_ttl: timedelta  # a resting order is cancelled after it
     unknown_max: timedelta  # UNKNOWN longer than this → QUARANTINED
+    naked_max: timedelta  # after it a rescue only reverses
     max_rounds: int  # repair orders per leg and purpose before people are asked
 
 
@@ -148,6 +171,10 @@ class Snapshot:
     opening_blocked: bool  # HOLD or kill: nothing new may open
     since: datetime | None  # when the current repair or close began
     legs: tuple[LegView, LegView]
+    reducing_only: bool = False  # kill switch, REDUCE_ONLY: a rescue does not complete a leg
+    ordered: Rescue | None = None  # what a person asked the rescue to do
+    naked_since: datetime | None = None  # when the open quantities became unequal
+    ways: Ways | None = None  # both ways out at prices of now; None until they were asked for
 
     @property
     def orders(self) -> tuple[OrderView, ...]:
@@ -188,8 +215,21 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Appraise:
+    """Price both ways out: ask again with `ways`, from books of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """What these orders' venues hold as positions: the venue does not tell what became of the orders."""
+
+    orders: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
-    """Write one intent per leg. `round_no` widens the collar of repairs."""
+    """Write one intent per leg. `round_no` widens the collar of repairs; `worst`: the price beyond which
+    the order must not fill, None: the collar alone."""
 
     leg: int
     purpose: Purpose
@@ -197,6 +237,7 @@ class Write:
     qty: Decimal
     attempt: int
     round_no: int
+    worst: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,14 +256,20 @@ class Rest:
     """Nothing to do until a person or an event comes."""
 
 
-Decision = Send | Discard | Doubt | Read | tuple[Write, ...] | Move | Wait | Rest
+Decision = Send | Discard | Doubt | Read | Appraise | Observe | tuple[Write, ...] | Move | Wait | Rest
 
 
 def decide(snap: Snapshot, *, timing: Timing, now: datetime) -> Decision:
     """The one next thing to do. Called again after each; ends in `Wait` or `Rest`. `now` is aware UTC."""
-    if snap.state in FINAL or (snap.state in RESTING and not snap.closing):
+    if snap.state in FINAL or _undisturbed(snap):
         return Rest()
     return _unsent(snap, timing, now) or _in_flight(snap, timing, now) or _settled(snap, timing, now)
+
+
+def _undisturbed(snap: Snapshot) -> bool:
+    """At rest, nobody asked to close, and no venue has taken a leg away."""
+    forced = any(o.purpose is Purpose.FORCED for o in snap.orders)
+    return snap.state in RESTING and not snap.closing and not forced
 
 
 def _unsent(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None:
@@ -258,6 +305,32 @@ def _in_flight(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None
         )
     if doubtful and snap.state not in {E.UNKNOWN, E.QUARANTINED}:
         return Move(E.UNKNOWN, "the venue has not said what became of an order")
+    unseen = [o for o in doubtful if o.observed_at is None or _longest_pause(timing) < now - o.observed_at]
+    if unseen and snap.state is E.QUARANTINED:
+        return Observe(tuple(o.id for o in unseen))
+    return _certain_hedge(snap, timing, now) or _reads(snap, flying, timing, now)
+
+
+def _certain_hedge(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None:
+    """What is out of balance whatever became of the orders in doubt is reversed now, not when they are
+    known. Orders that the venue works on settle by themselves and are waited for."""
+    if any(o.state.at_venue and o.state is not OrderState.UNKNOWN for o in snap.orders):
+        return None
+    (least0, most0), (least1, most1) = (leg.bounds() for leg in snap.legs)
+    longer, sure = (snap.legs[0], least0 - most1) if least0 > most1 else (snap.legs[1], least1 - most0)
+    qty = floor_to(max(sure, ZERO), longer.lot)
+    round_no = longer.rounds(Purpose.REVERSE, since=snap.since)
+    if not qty or qty < longer.min_qty or round_no >= timing.max_rounds:
+        return None
+    if not all(o.state.terminal for o in longer.orders):
+        return None  # one open attempt per leg
+    side = longer.side.opposite
+    write = Write(longer.index, Purpose.REVERSE, side, qty, longer.next_attempt, round_no)
+    paced = _paced((write,), snap, timing, now)
+    return None if isinstance(paced, Wait) else paced
+
+
+def _reads(snap: Snapshot, flying: list[OrderView], timing: Timing, now: datetime) -> Decision:
     due = {o.id: _read_due(o, timing, now) for o in flying if o.state is not OrderState.SENDING}
     ready = [o for o in flying if o.id in due and due[o.id] <= now]
     if ready:
@@ -276,7 +349,11 @@ def _read_due(order: OrderView, timing: Timing, now: datetime) -> datetime:
         pause = max(_age(order, now) / 2, timing.unknown_refresh)
     else:
         pause = max((_age(order, now) - _time_at_venue(order, timing)) / 2, timing.refresh)
-    return order.read_at + min(pause, 16 * timing.unknown_refresh)
+    return order.read_at + min(pause, _longest_pause(timing))
+
+
+def _longest_pause(timing: Timing) -> timedelta:
+    return 16 * timing.unknown_refresh
 
 
 def _age(order: OrderView, now: datetime) -> timedelta:
@@ -315,11 +392,16 @@ def _balanced(snap: Snapshot) -> bool:
 
 
 def _rest_balanced(snap: Snapshot) -> Decision:
-    rescued = any(o.purpose is Purpose.REVERSE for o in snap.orders)
+    purposes = {o.purpose for o in snap.orders if o.filled}
+    rescued = purposes - {Purpose.OPEN, Purpose.CLOSE}
+    if snap.state in RESTING:
+        if snap.legs[0].open_qty or Purpose.FORCED not in purposes:
+            return Rest()
+        return Move(E.FLAT_AFTER_RESCUE, "the venues closed both legs")
     if snap.legs[0].open_qty:
         return Move(E.BALANCED, "hedged after rescue" if rescued else "both legs filled")
     if rescued:
-        return Move(E.FLAT_AFTER_RESCUE, "the filled leg was reversed")
+        return Move(E.FLAT_AFTER_RESCUE, "what was open is out again")
     return Move(E.ABORTED_CLEAN, "nothing filled")
 
 
@@ -337,9 +419,10 @@ def _hedge_after_hard_leg(snap: Snapshot) -> Decision | None:
 
 
 def _repair(snap: Snapshot, timing: Timing, now: datetime) -> Decision:
-    """Reverse the excess of the longer leg. (Choosing between proceed and reverse by cost: spec 4.6.5.)
+    """Complete the shorter leg or reverse the longer one, whichever is expected to lose less; one order at a
+    time, each sized by the fills there are.
 
-    The excess is rounded *up* to the leg's lot: with unequal lots the other, finer leg is then the longer one
+    An excess is rounded *up* to the leg's lot: with unequal lots the other, finer leg is then the longer one
     and the next round ends equal.
     """
     longer = max(snap.legs, key=lambda leg: leg.open_qty)
@@ -347,19 +430,65 @@ def _repair(snap: Snapshot, timing: Timing, now: datetime) -> Decision:
     excess = min(ceil_to(longer.open_qty - shorter.open_qty, longer.lot), longer.open_qty)
     if excess < longer.min_qty:
         return _hold_residual(snap, f"{text(excess)} is below the venue's minimum {text(longer.min_qty)}")
-    round_no = longer.rounds(Purpose.REVERSE, since=snap.since)
-    if round_no >= timing.max_rounds:
-        if snap.state is E.QUARANTINED:
+    if snap.state not in {E.IMBALANCED, E.RESCUE_PROCEED, E.RESCUE_REVERSE}:
+        if (
+            snap.state is E.QUARANTINED
+            and longer.rounds(Purpose.REVERSE, since=snap.since) >= timing.max_rounds
+        ):
             return Rest()
-        return Move(E.QUARANTINED, f"still imbalanced after {round_no} reversals")
-    if snap.state not in {E.IMBALANCED, E.RESCUE_REVERSE}:
         long, short = (text(leg.open_qty) for leg in snap.legs)
         return Move(E.IMBALANCED, f"long leg {long}, short leg {short}")
-    if snap.state is E.IMBALANCED:
-        return Move(E.RESCUE_REVERSE, f"reversing {text(excess)}")
+    if snap.state is not E.RESCUE_REVERSE:
+        return _choose(snap, shorter, floor_to(longer.open_qty - shorter.open_qty, shorter.lot), timing, now)
+    round_no = longer.rounds(Purpose.REVERSE, since=snap.since)
+    if round_no >= timing.max_rounds:
+        return Move(E.QUARANTINED, f"still imbalanced after {round_no} reversals")
     side = longer.side.opposite
     write = Write(longer.index, Purpose.REVERSE, side, excess, longer.next_attempt, round_no)
     return _paced((write,), snap, timing, now)
+
+
+def _choose(snap: Snapshot, shorter: LegView, missing: Decimal, timing: Timing, now: datetime) -> Decision:
+    """Judged anew before each order: a price that ran away ends the completing."""
+    round_no = shorter.rounds(Purpose.PROCEED, since=snap.since)
+    why = _only_reverse(snap, shorter, missing, round_no, timing, now)
+    if why:
+        return Move(E.RESCUE_REVERSE, f"reversing: {why}")
+    if snap.ways is None:
+        return Appraise()
+    if snap.ways.choice(ordered=snap.ordered) is Rescue.REVERSE:
+        return Move(E.RESCUE_REVERSE, f"reversing: {_figures(snap.ways)}")
+    if snap.state is E.IMBALANCED:
+        return Move(E.RESCUE_PROCEED, f"completing {text(missing)}: {_figures(snap.ways)}")
+    attempt, worst = shorter.next_attempt, snap.ways.worst
+    write = Write(shorter.index, Purpose.PROCEED, shorter.side, missing, attempt, round_no, worst)
+    return _paced((write,), snap, timing, now)
+
+
+def _only_reverse(
+    snap: Snapshot, shorter: LegView, missing: Decimal, round_no: int, timing: Timing, now: datetime
+) -> str:
+    """Why completing is out of the question, or ""."""
+    if any(o.purpose is Purpose.FORCED for o in snap.orders):
+        return "the venue itself closed the other leg"
+    if snap.reducing_only:
+        return "nothing may open"
+    if missing < shorter.min_qty:
+        return f"{text(missing)} cannot be opened there, the least is {text(shorter.min_qty)}"
+    if round_no >= timing.max_rounds:
+        return f"not complete after {round_no} orders"
+    naked = now - (snap.naked_since or now)
+    if snap.ordered is not Rescue.PROCEED and naked > timing.naked_max:
+        return f"naked for over {timing.naked_max.total_seconds():.0f} s"
+    return ""
+
+
+def _figures(ways: Ways) -> str:
+    def loss(value: Decimal | None) -> str:
+        return "has no price" if value is None else f"would lose {text(value.quantize(CENT))}"
+
+    budget = text(ways.budget.quantize(CENT))
+    return f"completing {loss(ways.proceed)}, reversing {loss(ways.reverse)}, budget {budget}"
 
 
 def _paced(writes: tuple[Write, ...], snap: Snapshot, timing: Timing, now: datetime) -> Decision:

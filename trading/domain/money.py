@@ -5,6 +5,7 @@ from math import lcm
 
 ZERO = Decimal(0)
 BPS = Decimal(10_000)
+CENT = Decimal("0.01")  # for show
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:

@@ -13,6 +13,7 @@ from trading.domain.edge import LegMarket, take, touch
 from trading.domain.execution_state import ExecutionState, Policy
 from trading.domain.market import Side
 from trading.domain.money import BPS, ZERO, floor_to
+from trading.domain.rescue import Rescue
 
 State = ExecutionState
 
@@ -28,12 +29,6 @@ class Failure(StrEnum):
     PARTIAL = "partial"
     AMBIGUOUS = "ambiguous"
     BOTH_FAILED = "both_failed"
-
-
-class Rescue(StrEnum):
-    PROCEED = "proceed"  # complete the missing leg
-    REVERSE = "reverse"  # out of the excess of the other leg
-    NONE = "none"  # nothing is open
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from trading.domain.execution_state import Purpose, Write
 from trading.domain.market import Book, Side, TimeInForce
 from trading.domain.money import BPS, ceil_to, floor_to
 from trading.domain.order_state import OrderState, client_order_id
-from trading.models import Execution, Leg, OrderIntent, Position
+from trading.execution import stopped
+from trading.models import Execution, Leg, OrderIntent
 from trading.venues.interface import NewOrder
 
 
@@ -34,6 +35,8 @@ def write_repair(
 ) -> OrderIntent:
     """A hedge, a reversal or a close: IOC, priced off a fresh book, with a collar that widens each round."""
     price = collared(book, write.side, leg.tick, write.round_no, config)
+    if write.worst is not None:
+        price = _within(price, write.worst, write.side, leg.tick)
     order = _intent(execution, leg, write.purpose, write.side, write.qty, write.attempt, price, config)
     order.reduce_only = not write.purpose.opens and _reduces(leg, write.side, write.qty)
     order.save(force_insert=True)
@@ -51,6 +54,12 @@ def collared(book: Book, side: Side, tick: Decimal, round_no: int, config: Execu
     if side is Side.BUY:
         return max(floor_to(limit, tick), touch)
     return min(ceil_to(limit, tick), touch)
+
+
+def _within(price: Decimal, worst: Decimal, side: Side, tick: Decimal) -> Decimal:
+    if side is Side.BUY:
+        return min(price, floor_to(worst, tick))
+    return max(price, ceil_to(worst, tick))
 
 
 def _intent(
@@ -84,10 +93,9 @@ def _intent(
 
 
 def _reduces(leg: Leg, side: Side, qty: Decimal) -> bool:
-    """`reduce_only` only where our own net on that instrument allows it: two executions may offset there."""
-    position = Position.objects.filter(venue=leg.venue, symbol=leg.symbol).first()
-    net = position.net if position else Decimal(0)
-    return net * side.sign < 0 and abs(net) >= qty
+    """`reduce_only` only where our own net on that instrument, less what is already on its way to reduce it,
+    allows it: two executions may offset there, and a venue refuses what would not reduce."""
+    return stopped.instrument(leg.venue, leg.symbol).reduced_by(qty * side.sign)
 
 
 def as_new_order(order: OrderIntent) -> NewOrder:

@@ -8,7 +8,7 @@ lock, and reading an order twice is harmless. Nothing is remembered between step
 import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -25,11 +25,13 @@ from trading.config import SEND_WITHIN, ExecutionConfig
 from trading.domain.execution_state import (
     FINAL,
     RESTING,
+    Appraise,
     Discard,
     Doubt,
     ExecutionState,
     LegView,
     Move,
+    Observe,
     OrderView,
     Policy,
     Purpose,
@@ -38,11 +40,13 @@ from trading.domain.execution_state import (
     Send,
     Snapshot,
     Wait,
+    Write,
     decide,
 )
 from trading.domain.market import Book, Side
 from trading.domain.order_state import OrderState
-from trading.execution import dry_run, intents, visit
+from trading.domain.rescue import Rescue
+from trading.execution import appraisal, dry_run, intents, nakedness, observing, visit
 from trading.execution.fills import Heard, record
 from trading.execution.stopped import not_allowed
 from trading.execution.warm import warm
@@ -74,7 +78,7 @@ class Quote:
     keys: tuple[tuple[str, str], ...]
 
 
-Next = Claimed | Read | Quote | Wait | Rest
+Next = Claimed | Read | Observe | Quote | Wait | Rest
 
 
 class _AlarmError(Exception):
@@ -104,6 +108,8 @@ def drive(execution_id: UUID) -> timedelta | None:
                 _visit(execution_id, orders, cancel=None)
             case Read(orders=orders, cancel=cancel):
                 _visit(execution_id, orders, cancel=cancel)
+            case Observe(orders=orders):
+                observing.observe(orders)
             case Quote(keys=keys):
                 quotes = _quotes(keys)
                 if len(quotes) < len(keys):
@@ -162,35 +168,60 @@ def _report(execution: Execution, before: str) -> None:
 def _advance(
     execution: Execution, config: ExecutionConfig, quotes: Quotes, state: DeskState, *, alone: bool
 ) -> Next:
+    """Decide and write, again and again, until the next thing to do is not a matter of rows."""
     while True:
         now = timezone.now()
         legs = {leg.index: leg for leg in execution.legs.prefetch_related("orders")}
-        decision = decide(_snapshot(execution, legs, state), timing=config.timing(), now=now)
+        snap = _snapshot(execution, legs, state)
+        nakedness.watch(execution, snap.legs, now=now)
+        snap = replace(snap, naked_since=execution.naked_since)
+        if quotes.keys() >= set(map(_key, legs.values())):
+            snap = replace(snap, ways=appraisal.ways(execution, snap, legs, quotes, config))
+        decision = decide(snap, timing=config.timing(), now=now)
         match decision:
             case Move(to=ExecutionState.QUARANTINED) if not alone:
                 raise _AlarmError
-            case Move(to=to, why=why):
-                move(execution, to, why, now=now)
-            case Discard(orders=ids, why=why):
-                _settle_unsent(ids, why, now)
-            case Doubt(orders=ids):
-                OrderIntent.objects.filter(pk__in=ids, state=OrderState.SENDING).update(
-                    state=OrderState.UNKNOWN
-                )
             case Send(orders=ids):
                 refused = () if execution.dry_run else not_allowed(ids, legs, state)
                 return _refuse(execution, refused, now, alone=alone) if refused else _claim(ids, now)
-            case Read() | Wait() | Rest():
+            case Appraise():
+                return Quote(tuple(map(_key, legs.values())))
+            case Wait(until=until):
+                return Wait(
+                    nakedness.tell(execution, snap.legs, config.timing().naked_max, now=now, until=until)
+                )
+            case Move() | Discard() | Doubt():
+                _write_down(execution, decision, now)
+            case Read() | Observe() | Rest():
                 return decision
+            case writes if missing := [k for w in writes if (k := _key(legs[w.leg])) not in quotes]:
+                return Quote(tuple(missing))
             case writes:
-                missing = tuple(k for w in writes if (k := _key(legs[w.leg])) not in quotes)
-                if missing:
-                    return Quote(missing)
-                for write in writes:
-                    intents.write_repair(
-                        execution, legs[write.leg], write, quotes[_key(legs[write.leg])], config
-                    )
+                _write_repairs(execution, legs, writes, quotes, config)
                 quotes = {}
+
+
+def _write_repairs(
+    execution: Execution,
+    legs: Mapping[int, Leg],
+    writes: tuple[Write, ...],
+    quotes: Quotes,
+    config: ExecutionConfig,
+) -> None:
+    for write in writes:
+        leg = legs[write.leg]
+        intents.write_repair(execution, leg, write, quotes[_key(leg)], config)
+
+
+def _write_down(execution: Execution, decision: Move | Discard | Doubt, now: datetime) -> None:
+    match decision:
+        case Move(to=to, why=why):
+            move(execution, to, why, now=now)
+        case Discard(orders=ids, why=why):
+            _settle_unsent(ids, why, now)
+        case Doubt(orders=ids):
+            sending = OrderIntent.objects.filter(pk__in=ids, state=OrderState.SENDING)
+            sending.update(state=OrderState.UNKNOWN)
 
 
 def _schedule(execution: Execution, following: Next) -> None:
@@ -220,6 +251,8 @@ def _snapshot(execution: Execution, legs: Mapping[int, Leg], state: DeskState) -
         opening_blocked=not execution.dry_run and _opening_blocked(state, legs),
         since=execution.since,
         legs=(_leg_view(legs[0]), _leg_view(legs[1])),
+        reducing_only=state.reduce_only and not execution.dry_run,
+        ordered=Rescue(execution.ordered) if execution.ordered else None,
     )
 
 
@@ -264,6 +297,8 @@ def _order_view(leg: Leg, order: OrderIntent) -> OrderView:
         written_at=order.written_at,
         sent_at=order.sent_at,
         read_at=order.read_at,
+        observed=order.observed,
+        observed_at=order.observed_at,
     )
 
 

@@ -27,7 +27,12 @@ def not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], state: DeskState)
     return tuple(
         order.pk
         for order in orders
-        if may_pass(_signed(order, order.qty), _instrument(order), begun=_begun(order, legs), stop=stop)
+        if may_pass(
+            _signed(order, order.qty),
+            instrument(order.venue, order.symbol, beside=order.pk),
+            begun=_begun(order, legs),
+            stop=stop,
+        )
         is None
     )
 
@@ -42,12 +47,10 @@ def _signed(order: OrderIntent, qty: Decimal) -> Decimal:
     return qty * Side(order.side).sign
 
 
-def _instrument(order: OrderIntent) -> InstrumentState:
-    """Net and what works beside this order, of all executions, on its (venue, symbol)."""
-    net = (
-        Position.objects.filter(venue=order.venue, symbol=order.symbol).values_list("net", flat=True).first()
-    )
-    working = _working().filter(venue=order.venue, symbol=order.symbol).exclude(pk=order.pk)
+def instrument(venue: str, symbol: str, *, beside: int | None = None) -> InstrumentState:
+    """Our net and what works on a (venue, symbol), of all executions, without the order `beside`."""
+    net = Position.objects.filter(venue=venue, symbol=symbol).values_list("net", flat=True).first()
+    working = _working().filter(venue=venue, symbol=symbol).exclude(pk=beside or 0)
     by_side = dict(working.values_list("side").annotate(left=Sum(F("qty") - F("filled"))))
     return InstrumentState(
         net=net or ZERO,

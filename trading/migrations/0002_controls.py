@@ -92,7 +92,7 @@ def _list(moves: tuple[str, ...]) -> str:
     return ", ".join(f"'{move}'" for move in moves)
 
 
-MOVES = f"""
+ORDER_GUARD = f"""
 CREATE FUNCTION trading_order_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.state <> OLD.state AND (OLD.state || '>' || NEW.state) NOT IN ({_list(ORDER_MOVES)}) THEN
@@ -111,8 +111,13 @@ BEGIN
 END $$;
 CREATE TRIGGER order_guard BEFORE UPDATE ON trading_orderintent
     FOR EACH ROW EXECUTE FUNCTION trading_order_guard();
+"""
 
-CREATE FUNCTION trading_execution_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+
+def execution_guard(moves: tuple[str, ...]) -> str:
+    """The function of the trigger, for these moves: a later migration that allows more replaces it."""
+    return f"""
+CREATE OR REPLACE FUNCTION trading_execution_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NOT NEW.dry_run AND NEW.envelope_id IS NOT NULL THEN
@@ -128,7 +133,7 @@ BEGIN
         END IF;
         RETURN NEW;
     END IF;
-    IF NEW.state <> OLD.state AND (OLD.state || '>' || NEW.state) NOT IN ({_list(EXECUTION_MOVES)}) THEN
+    IF NEW.state <> OLD.state AND (OLD.state || '>' || NEW.state) NOT IN ({_list(moves)}) THEN
         RAISE EXCEPTION 'an execution does not go from % to %', OLD.state, NEW.state
             USING ERRCODE = 'check_violation';
     END IF;
@@ -138,6 +143,11 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+"""
+
+
+EXECUTION_GUARD = f"""
+{execution_guard(EXECUTION_MOVES)}
 CREATE TRIGGER execution_guard BEFORE INSERT OR UPDATE ON trading_execution
     FOR EACH ROW EXECUTE FUNCTION trading_execution_guard();
 """
@@ -157,6 +167,9 @@ CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTI
 )
 
 
+GUARDS = (ORDER_GUARD, EXECUTION_GUARD, JOURNALS, KEPT)
+
+
 class Migration(migrations.Migration):
     dependencies = [("trading", "0001_initial"), ("ops", "0002_controls")]
-    operations = [migrations.RunSQL(sql, migrations.RunSQL.noop) for sql in (MOVES, JOURNALS, KEPT)]
+    operations = [migrations.RunSQL(sql, migrations.RunSQL.noop) for sql in GUARDS]

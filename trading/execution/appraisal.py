@@ -1,0 +1,62 @@
+"""Pricing the two ways out of a naked leg from rows and fresh books, for the pure core to choose."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from trading.config import ExecutionConfig
+from trading.domain.execution_state import LegView, Snapshot
+from trading.domain.market import Book
+from trading.domain.money import BPS, ZERO, ceil_to, floor_to
+from trading.domain.rescue import Filled, Missing, Ways, ways_out
+from trading.models import Execution, Leg
+
+Quotes = Mapping[tuple[str, str], Book]
+
+
+def ways(
+    execution: Execution, snap: Snapshot, legs: Mapping[int, Leg], quotes: Quotes, config: ExecutionConfig
+) -> Ways | None:
+    """None while the legs are equal, or nothing is missing that could be traded."""
+    longer = max(snap.legs, key=lambda leg: leg.open_qty)
+    shorter = snap.legs[1 - longer.index]
+    short_by = longer.open_qty - shorter.open_qty
+    missing = floor_to(short_by, shorter.lot)
+    if not missing:
+        return None
+    entry = _entry(legs[longer.index])
+    budget = execution.ordered_max_loss
+    return ways_out(
+        Filled(
+            side=longer.side,
+            entry=entry,
+            qty=min(ceil_to(short_by, longer.lot), longer.open_qty),
+            levels=_book(legs, longer, quotes).opposite(longer.side.opposite),
+            taker=_taker(execution, longer.index),
+        ),
+        Missing(
+            side=shorter.side,
+            qty=missing,
+            levels=_book(legs, shorter, quotes).opposite(shorter.side),
+            taker=_taker(execution, shorter.index),
+        ),
+        exit_bps=Decimal(execution.plan["exit_estimate"]["bps"]),
+        budget=missing * entry * config.rescue_max_loss_bps / BPS if budget is None else budget,
+    )
+
+
+def _book(legs: Mapping[int, Leg], view: LegView, quotes: Quotes) -> Book:
+    leg = legs[view.index]
+    return quotes[leg.venue, leg.symbol]
+
+
+def _entry(leg: Leg) -> Decimal:
+    """Average price of what this leg opened."""
+    orders = [o for o in leg.orders.all() if o.side == leg.side]
+    filled = sum((o.filled for o in orders), ZERO)
+    return sum((o.quote_filled for o in orders), ZERO) / filled
+
+
+def _taker(execution: Execution, index: int) -> Decimal:
+    """The fee rate that the plan reckoned with: the account's own tier."""
+    leg = execution.plan["legs"][index]
+    return Decimal(leg["est_fee"]) / (Decimal(leg["est_price"]) * Decimal(leg["qty"]))
