@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from trading.config import ExecutionConfig
-from trading.domain.execution_state import LegView, Snapshot
-from trading.domain.market import Book
+from trading.domain.execution_state import Snapshot
+from trading.domain.market import Book, Level, Side
 from trading.domain.money import BPS, ZERO, ceil_to, floor_to
 from trading.domain.rescue import Filled, Missing, Ways, ways_out
 from trading.models import Execution, Leg
@@ -30,13 +30,13 @@ def ways(
             side=longer.side,
             entry=entry,
             qty=min(ceil_to(short_by, longer.lot), longer.open_qty),
-            levels=_book(legs, longer, quotes).opposite(longer.side.opposite),
+            levels=_levels(quotes, legs[longer.index], longer.side.opposite),
             taker=_taker(execution, longer.index),
         ),
         Missing(
             side=shorter.side,
             qty=missing,
-            levels=_book(legs, shorter, quotes).opposite(shorter.side),
+            levels=_levels(quotes, legs[shorter.index], shorter.side),
             taker=_taker(execution, shorter.index),
         ),
         exit_bps=Decimal(execution.plan["exit_estimate"]["bps"]),
@@ -44,9 +44,10 @@ def ways(
     )
 
 
-def _book(legs: Mapping[int, Leg], view: LegView, quotes: Quotes) -> Book:
-    leg = legs[view.index]
-    return quotes[leg.venue, leg.symbol]
+def _levels(quotes: Quotes, leg: Leg, side: Side) -> tuple[Level, ...]:
+    """What an order of `side` would take; nothing where the venue is silent."""
+    book = quotes.get((leg.venue, leg.symbol))
+    return book.opposite(side) if book else ()
 
 
 def _entry(leg: Leg) -> Decimal:

@@ -73,9 +73,11 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A repair or a close must be priced: fetch these books and step again."""
+    """A repair or a close must be priced: fetch these books and step again. `any_will_do`: one way out can be
+    priced without the other's book."""
 
     keys: tuple[tuple[str, str], ...]
+    any_will_do: bool = False
 
 
 Next = Claimed | Read | Observe | Quote | Wait | Rest
@@ -110,9 +112,9 @@ def drive(execution_id: UUID) -> timedelta | None:
                 _visit(execution_id, orders, cancel=cancel)
             case Observe(orders=orders):
                 observing.observe(orders)
-            case Quote(keys=keys):
+            case Quote(keys=keys, any_will_do=any_will_do):
                 quotes = _quotes(keys)
-                if len(quotes) < len(keys):
+                if not quotes or (len(quotes) < len(keys) and not any_will_do):
                     return PATIENCE  # a venue does not answer: keep what hedges us, try again
 
 
@@ -175,7 +177,7 @@ def _advance(
         snap = _snapshot(execution, legs, state)
         nakedness.watch(execution, snap.legs, now=now)
         snap = replace(snap, naked_since=execution.naked_since)
-        if quotes.keys() >= set(map(_key, legs.values())):
+        if quotes:
             snap = replace(snap, ways=appraisal.ways(execution, snap, legs, quotes, config))
         decision = decide(snap, timing=config.timing(), now=now)
         match decision:
@@ -185,7 +187,7 @@ def _advance(
                 refused = () if execution.dry_run else not_allowed(ids, legs, state)
                 return _refuse(execution, refused, now, alone=alone) if refused else _claim(ids, now)
             case Appraise():
-                return Quote(tuple(map(_key, legs.values())))
+                return Quote(tuple(map(_key, legs.values())), any_will_do=True)
             case Wait(until=until):
                 return Wait(
                     nakedness.tell(execution, snap.legs, config.timing().naked_max, now=now, until=until)

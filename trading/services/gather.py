@@ -119,6 +119,12 @@ class ExitBasis:
                 median.add(exit_basis_bps(long.book, short.book), at=max(stamp))
             return median.estimate(now=now, fallback_bps=config.exit_spread_fallback_bps)
 
+    def forget(self) -> None:
+        """Between tests: another market."""
+        with self._lock:
+            self._medians.clear()
+            self._seen.clear()
+
 
 def _median(config: PreflightConfig) -> RollingMedian:
     return RollingMedian(

@@ -15,6 +15,7 @@ from django.db import transaction
 from ops.actions.base import Outcome
 from ops.models import ConfigVersion
 from tests import factories
+from trading.domain.rescue import Rescue
 from trading.execution import machine
 from trading.execution.closing import ask_to_close
 from trading.models import Execution
@@ -96,10 +97,17 @@ class Bench:
         get_hub()._facts.clear()
         return factories.ask("alice", "trading.execute", symbol=symbol, long_venue=A, **fields)
 
-    def open(self, symbol: str = "BTCUSDT", **fields: Any) -> Execution:
-        """Armed: asked for by alice, approved by bob, intents written, nothing sent."""
-        outcome = factories.vote("bob", self.ask(symbol, **fields))
-        return opened(outcome)
+    def open(self, symbol: str = "BTCUSDT", *, by_cost: bool = False, **fields: Any) -> Execution:
+        """Armed: asked for by alice, approved by bob, intents written, nothing sent.
+
+        A rescue is told to reverse, as a person may tell it: prices here stay, so that completing would
+        always be the cheaper way. by_cost: it chooses.
+        """
+        row = opened(factories.vote("bob", self.ask(symbol, **fields)))
+        if not by_cost:
+            row.ordered = Rescue.REVERSE
+            row.save(update_fields=["ordered"])
+        return row
 
     def drive(self, execution: Execution) -> Execution:
         """As a worker does, nudge after nudge, until the execution rests."""

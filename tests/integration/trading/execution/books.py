@@ -14,6 +14,15 @@ SYMBOLS = {"BTC": BTC, "SOL": SOL, "ETH": "ETH/USDT:USDT"}
 ZERO = Decimal(0)
 
 
+def path(execution: Execution) -> list[str]:
+    return [t.after for t in execution.transitions.order_by("id")][2:]
+
+
+def states(execution: Execution, purpose: str = "open") -> list[str]:
+    rows = OrderIntent.objects.filter(leg__execution=execution, purpose=purpose)
+    return [row.state for row in rows.order_by("leg__index", "attempt")]
+
+
 def assert_books_agree(bench: Bench) -> None:
     """After anything at all, once every execution rests."""
     for venue in (A, B):

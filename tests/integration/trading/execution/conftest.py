@@ -10,6 +10,7 @@ from ops.config import versions
 from tests import factories
 from tests.in_process import paper_venues
 from tests.integration.trading.execution.bench import Bench, configure
+from trading.services.gather import EXIT_BASIS
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def venues(tmp_path: Path) -> Iterator[Bench]:
 
 
 def _in_run(venues: Bench) -> Iterator[Bench]:
+    EXIT_BASIS.forget()
     factories.make_desk()
     configure()
     factories.safe_mode_off()

@@ -6,21 +6,18 @@ import pytest
 
 from ops import desk
 from tests.integration.trading.execution.bench import A, B, Bench, configure
-from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged
-from trading.models import Attempt, Execution, OrderIntent
+from tests.integration.trading.execution.books import (
+    assert_books_agree,
+    assert_flat,
+    assert_hedged,
+    path,
+    states,
+)
+from trading.models import Attempt, OrderIntent
 from trading.venues import get_hub
 
 QTY = Decimal("0.033")
 HALF = Decimal("0.016")  # of QTY, on the coarser lot
-
-
-def path(execution: Execution) -> list[str]:
-    return [t.after for t in execution.transitions.order_by("id")][2:]
-
-
-def states(execution: Execution, purpose: str = "open") -> list[str]:
-    rows = OrderIntent.objects.filter(leg__execution=execution, purpose=purpose)
-    return [row.state for row in rows.order_by("leg__index", "attempt")]
 
 
 def test_both_legs_fill(bench: Bench) -> None:

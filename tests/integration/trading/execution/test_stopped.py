@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ops import desk
-from tests.integration.trading.execution.test_opening import path, states
+from tests.integration.trading.execution.books import path, states
 from trading.execution import intents, machine
 
 
