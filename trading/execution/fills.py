@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from risk import reservations
 from trading.domain import pnl
+from trading.domain.execution_state import Purpose
 from trading.domain.market import Side
 from trading.domain.order_state import OrderState, may_move
 from trading.models import Attempt, Fill, OrderIntent, Position
@@ -55,7 +56,7 @@ def record(order_id: int, heard: Heard, *, acceptance_window: timedelta) -> Orde
         order = OrderIntent.objects.select_for_update().select_related("leg").get(pk=order_id)
         _write_attempts(order, heard.said)
         for fill in heard.fills:
-            _record_fill(order, fill)
+            record_fill(order, fill)
         state = _next_state(order, heard, acceptance_window)
         _move(order, state, heard)
         return state
@@ -81,7 +82,7 @@ def _text(heard: str, length: int) -> str:
     return heard.replace("\x00", "\ufffd")[:length]
 
 
-def _record_fill(order: OrderIntent, fill: FillReport) -> None:
+def record_fill(order: OrderIntent, fill: FillReport) -> None:
     """Once per (venue, symbol, trade id): position, order sums and reservation move with it or not at all."""
     _, new = Fill.objects.get_or_create(
         venue=order.venue,
@@ -104,7 +105,7 @@ def _record_fill(order: OrderIntent, fill: FillReport) -> None:
     order.quote_filled += fill.qty * fill.price
     order.fee += fill.fee
     apply_to_position(order.venue, order.symbol, fill.side, fill.qty, fill.price, fill.fee)
-    if order.purpose == "open":
+    if Purpose(order.purpose).opens:
         reservations.consume(order.leg.execution_id, order.leg.index, fill.qty)
 
 
