@@ -69,6 +69,9 @@ REQUESTS: dict[str, set[str]] = {
         "trading.revoke_envelope",
         "trading.close",
         "trading.flatten",
+        "trading.rescue",
+        "trading.resolve_unknown",
+        "trading.assign_residual",
     },
     RISK_MANAGER: _OWN
     | _INCIDENTS
@@ -90,6 +93,8 @@ _DESK = {
     "ops.reduce_only",
     "trading.execute",
     "trading.grant_envelope",
+    "trading.rescue",
+    "trading.resolve_unknown",
 }
 _HOUSE = {
     "ops.create_user",

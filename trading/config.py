@@ -130,6 +130,10 @@ class TradingConfig(Section):
                 raise ValueError(f"pair {pair.name}: venue {missing[0]} is not under venues")
         return self
 
+    def acceptance_window(self, venue: str) -> timedelta:
+        """How long after sending the venue may still take an order."""
+        return timedelta(milliseconds=self.venues[venue].acceptance_window_ms)  # type: ignore[index]
+
     def pair(self, name_or_symbol: str) -> PairConfig | None:
         """Accepts BTCUSDT, BTC-USDT and the unified BTC/USDT:USDT."""
         wanted = name_or_symbol.strip().upper()

@@ -362,7 +362,7 @@ def _visit(execution_id: UUID, ids: tuple[int, ...], *, cancel: bool | None) -> 
         done, _ = wait(pending, return_when=FIRST_COMPLETED)
         for future in done:
             order = pending.pop(future)
-            window = timedelta(milliseconds=config.venues[order.venue].acceptance_window_ms)  # type: ignore[index]
+            window = config.acceptance_window(order.venue)
             state = record(order.pk, future.result(), acceptance_window=window)
             log.info("order.heard", order=order.client_order_id, venue=order.venue, state=state.value)
 

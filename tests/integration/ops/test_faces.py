@@ -37,7 +37,7 @@ from ops.models import AuditEntry, DeskState, Envelope, Incident, SecondFactor, 
 from tests import factories
 from tests.factories import PASSWORD, person
 from tests.in_process import paper_venues
-from tests.integration.ops.test_database_controls import execution
+from tests.integration.ops.test_database_controls import execution, order
 from tests.integration.trading.execution.bench import A, Bench, configure
 from trading.models import Venue
 from trading.venues import get_hub
@@ -85,6 +85,17 @@ def an_envelope(who: str) -> Data:
 
 def an_execution(who: str) -> Data:
     return {"execution_id": str(execution(state="BALANCED").pk)}
+
+
+def a_residual(**data: Any) -> Arrange:
+    return lambda who: {"execution_id": str(execution(state="RESIDUAL_HELD").pk), **data}
+
+
+def an_order_in_doubt(who: str) -> Data:
+    configure()
+    sent = {"sent_at": timezone.now() - timedelta(minutes=1)}
+    row = order(execution(state="UNKNOWN"), state="UNKNOWN", **sent)
+    return {"client_order_id": row.client_order_id, "verdict": "absent", "evidence": "ticket 17"}
 
 
 def a_market(who: str) -> Data:
@@ -224,10 +235,13 @@ INPUTS: dict[str, Arrange] = {
     "ops.set_policy": always(action="ops.resume", quorum=2),
     "ops.shelve_incident": an_incident(minutes=60),
     "ops.unshelve_incident": an_incident(shelved=True),
+    "trading.assign_residual": a_residual(owner="bob"),
     "trading.close": an_execution,
     "trading.execute": a_market,
     "trading.flatten": always(venue="okx"),
     "trading.grant_envelope": always(**ENVELOPE),
+    "trading.rescue": a_residual(way="reverse"),
+    "trading.resolve_unknown": an_order_in_doubt,
     "trading.revoke_envelope": an_envelope,
 }
 ACTIONS = sorted(name for name in INPUTS if registry.knows(name))
