@@ -34,7 +34,6 @@ ROUTES = {
 
 # `expires`: a tick that waited longer than its period is worth nothing, the next one does its work.
 BEAT = {
-    "sweep": {"task": "trading.sweep", "schedule": 2.0, "options": {"expires": 2.0}},
     "digest_journals": {"task": "ops.digest_journals", "schedule": 3600.0, "options": {"expires": 3600.0}},
     "expire_requests": {"task": "ops.expire_requests", "schedule": 30.0, "options": {"expires": 30.0}},
 }

@@ -238,6 +238,8 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_BEAT_SCHEDULER = "cryptobot.pulse:Scheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 2  # its traces come at least so often
 # A nudge that cannot be sent is dropped at once: the row it points at is found by the next sweep.
 CELERY_TASK_PUBLISH_RETRY = False
 

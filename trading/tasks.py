@@ -24,8 +24,3 @@ def flatten(job_id: str) -> None:
     again = flattening.advance(key)
     if again is not None:
         nudging.nudge("trading.flatten", key, after=again)
-
-
-@shared_task(name="trading.sweep")
-def sweep() -> None:
-    nudging.sweep()

@@ -83,7 +83,7 @@ _ROWS = (
         component="execution",
         title=Text("A position stays unhedged", "Позиция остаётся незахеджированной"),
         cause=Text(
-            "The legs of an execution have differed for longer than naked_max_sec and the machine could not end it.",
+            "The legs have differed for longer than naked_max_sec, and the machine could not end it.",
             "Ноги исполнения различаются дольше naked_max_sec, и машина не смогла это закончить.",
         ),
         consequence=Text(
@@ -92,7 +92,7 @@ _ROWS = (
         ),
         action=Text(
             "Look at both venues; order trading.rescue reverse, or resolve the order in doubt with evidence.",
-            "Проверить обе площадки; приказать trading.rescue reverse или разрешить сомнительный ордер с доказательством.",
+            "Проверить обе площадки; приказать trading.rescue reverse или доказательно разрешить ордер.",
         ),
         runbook="4",
     ),
@@ -110,8 +110,8 @@ _ROWS = (
             "Другая нога не захеджирована; машина её закрывает.",
         ),
         action=Text(
-            "Check that the execution becomes FLAT, then margin and leverage on that venue before any resume.",
-            "Убедиться, что исполнение стало FLAT, затем проверить маржу и плечо на этой площадке до возобновления.",
+            "See the execution become FLAT; then check margin and leverage there before any resume.",
+            "Убедиться, что исполнение стало FLAT; до возобновления проверить маржу и плечо на площадке.",
         ),
         runbook="4",
     ),

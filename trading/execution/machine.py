@@ -20,7 +20,7 @@ from ops import desk
 from ops.incidents.service import alarm
 from ops.models import DeskState, Mode
 from risk import reservations
-from trading import desk_config
+from trading import desk_config, failpoints
 from trading.config import SEND_WITHIN, ExecutionConfig
 from trading.domain.execution_state import (
     FINAL,
@@ -107,6 +107,7 @@ def drive(execution_id: UUID) -> timedelta | None:
                     return pause
                 time.sleep(pause.total_seconds())
             case Claimed(orders=orders):
+                failpoints.reach(failpoints.AFTER_CLAIM)
                 _visit(execution_id, orders, cancel=None)
             case Read(orders=orders, cancel=cancel):
                 _visit(execution_id, orders, cancel=cancel)
@@ -213,6 +214,8 @@ def _write_repairs(
     for write in writes:
         leg = legs[write.leg]
         intents.write_repair(execution, leg, write, quotes[_key(leg)], config)
+        if write.purpose is not Purpose.CLOSE:
+            failpoints.reach(failpoints.IN_RESCUE)
 
 
 def _write_down(execution: Execution, decision: Move | Discard | Doubt, now: datetime) -> None:
@@ -363,7 +366,10 @@ def _visit(execution_id: UUID, ids: tuple[int, ...], *, cancel: bool | None) -> 
         for future in done:
             order = pending.pop(future)
             window = config.acceptance_window(order.venue)
-            state = record(order.pk, future.result(), acceptance_window=window)
+            heard = future.result()
+            failpoints.reach(failpoints.AFTER_ACK)
+            state = record(order.pk, heard, acceptance_window=window)
+            failpoints.reach(failpoints.AFTER_FILL)
             log.info("order.heard", order=order.client_order_id, venue=order.venue, state=state.value)
 
 

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from trading import failpoints
 from trading.execution.fills import Heard, Said
 from trading.models import Attempt
 from trading.venues.hub import VenueHub
@@ -24,6 +25,7 @@ class TooLateError(Exception):
 
 def last_look(_method: str, _url: str) -> None:
     """The hub's `before_send`: asked when the order is signed, in the context of its own visit."""
+    failpoints.reach(failpoints.AFTER_SIGN)
     by, now = _leaves_by.get(), datetime.now(UTC)
     if by is not None and now > by:
         raise TooLateError(f"{(now - by).total_seconds():.1f} s too late to be sent")

@@ -32,7 +32,7 @@ OWN = {
     "disk",
     "leader",
 }
-PROCESSES = {"process.web", "process.worker-execution", "process.worker-default", "process.beat"}
+PROCESSES = {f"process.{role}" for role in ("web", "worker-execution", "worker-default", "sweeper", "beat")}
 
 
 @pytest.fixture

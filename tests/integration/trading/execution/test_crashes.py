@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from tests.integration.trading.execution.bench import A, B, Bench, Killed
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged
-from trading.execution import machine, nudge
+from trading import tasks
+from trading.execution import machine, sweep
+from trading.execution.sweep import Sweeper, late
 from trading.models import Execution, OrderIntent
 
 Later = Callable[[float], None]
@@ -155,19 +157,16 @@ def _die_at(execution: Execution, statement: int) -> bool:
     return False
 
 
-def test_no_message_at_all(bench: Bench, later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_message_at_all(bench: Bench, later: Later) -> None:
     """Valkey lost every nudge: the sweep reads the rows, and finds what lies in them."""
-    swept: list[tuple[str, Any]] = []
-    monkeypatch.setattr(nudge, "nudge", lambda task, key, **_: swept.append((task, key)))
     row = bench.open()
-    assert nudge.sweep() == 0  # fresh: its own nudge is on the way
+    assert late() == []  # fresh: its own nudge is on the way
     later(1.1)
-    assert nudge.sweep() == 1
-    assert swept == [("trading.drive", row.pk)]
+    assert late() == [(tasks.drive, row.pk)]
     assert machine.wanted(row.pk)
     bench.drive(row)
     later(60)
-    assert nudge.sweep() == 0
+    assert late() == []
     assert not machine.wanted(row.pk)
     assert_books_agree(bench)
 
@@ -178,7 +177,29 @@ def test_a_driver_that_died_is_found_by_the_sweep(bench: Bench, later: Later) ->
     row.refresh_from_db()
     assert row.next_at is not None
     later(2)
-    assert nudge.sweep() == 1
+    assert late() == [(tasks.drive, row.pk)]
+
+
+def test_the_sweeper_drives_what_it_finds_once(busy_bench: Bench, later: Later) -> None:
+    """By itself, without a worker or a broker; a row that it is driving is not taken a second time."""
+    row = busy_bench.open()
+    later(2)
+    sweeper = Sweeper()
+    assert (sweeper.sweep(), sweeper.sweep()) == (1, 0)
+    sweeper.close()
+    row.refresh_from_db()
+    assert row.state == "BALANCED"
+    assert_hedged(busy_bench)
+    assert not sent_twice(busy_bench)
+    assert Sweeper().sweep() == 0
+
+
+def test_a_sweep_without_a_database_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(sweep, "late", gone)
+    assert Sweeper().sweep() == 0
 
 
 def test_a_process_that_stalls_between_claim_and_network_does_not_send(bench: Bench, later: Later) -> None:
