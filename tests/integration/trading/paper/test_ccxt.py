@@ -1,4 +1,4 @@
-"""Both venues through ccxt's unified API, as the desk and any other client would use them."""
+"""Each venue through ccxt's unified API, as the desk and any other client would use them."""
 
 import asyncio
 from decimal import Decimal
@@ -8,13 +8,14 @@ from typing import Any
 import ccxt
 import pytest
 
-from tests.integration.trading.paper.clients import BTC, Desk, play
+from tests.integration.trading.paper.clients import BTC, Desk, cancel_order, find_order, play
 from trading.paper.market import FUNDING_MS
 
 D = Decimal
-VENUES = ("binanceusdm", "okx")
-SYMBOL = {"binanceusdm": "BTCUSDT", "okx": "BTC-USDT-SWAP"}
-both = pytest.mark.parametrize("venue", VENUES)
+VENUES = ("binanceusdm", "okx", "bybit")
+SYMBOL = {"binanceusdm": "BTCUSDT", "okx": "BTC-USDT-SWAP", "bybit": "BTCUSDT"}
+TAKER = {"binanceusdm": 0.0005, "okx": 0.0005, "bybit": 0.00055}
+each = pytest.mark.parametrize("venue", VENUES)
 
 
 def amount(venue: str, btc: str) -> float:
@@ -30,7 +31,7 @@ async def best(desk: Desk, venue: str) -> tuple[float, float]:
     return book["bids"][0][0], book["asks"][0][0]
 
 
-@both
+@each
 def test_books_have_levels_and_real_sizes(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         book = await desk.clients[venue].fetch_order_book(BTC, 20)
@@ -42,7 +43,7 @@ def test_books_have_levels_and_real_sizes(venue: str, tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
-@both
+@each
 def test_an_ioc_across_levels(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client = desk.clients[venue]
@@ -52,7 +53,7 @@ def test_an_ioc_across_levels(venue: str, tmp_path: Path) -> None:
         await client.create_order(
             BTC, "limit", "buy", size + step, second, {"timeInForce": "IOC", "clientOrderId": "take1"}
         )
-        order = await client.fetch_order(None, BTC, {"clientOrderId": "take1"})
+        order = await find_order(client, "take1")
         assert (order["status"], order["filled"]) == ("closed", pytest.approx(size + step))
         trades = await client.fetch_my_trades(BTC, params=order_filter(venue, order["id"]))
         assert [(t["price"], t["amount"]) for t in trades] == [
@@ -60,7 +61,7 @@ def test_an_ioc_across_levels(venue: str, tmp_path: Path) -> None:
             (second, pytest.approx(step)),
         ]
         assert len({t["id"] for t in trades}) == 2
-        taker_fee = sum(t["price"] * t["amount"] for t in trades) * 0.0005
+        taker_fee = sum(t["price"] * t["amount"] for t in trades) * TAKER[venue]
         taker_fee *= client.market(BTC)["contractSize"]
         assert sum(t["fee"]["cost"] for t in trades) == pytest.approx(taker_fee)
 
@@ -71,12 +72,12 @@ def order_filter(venue: str, order_id: str) -> dict[str, str]:
     return {"ordId" if venue == "okx" else "orderId": order_id}
 
 
-@both
+@each
 def test_an_ioc_without_a_counterpart_ends_as_the_venue_says_it(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         _, ask = await best(desk, venue)
         answer = await create(desk, venue, "buy", "0.01", ask - 100, timeInForce="IOC", clientOrderId="none1")
-        order = await desk.clients[venue].fetch_order(None, BTC, {"clientOrderId": "none1"})
+        order = await find_order(desk.clients[venue], "none1")
         assert order["filled"] == 0
         if venue == "okx":
             assert (answer["status"], answer["filled"]) == (None, None)  # ids only
@@ -87,7 +88,7 @@ def test_an_ioc_without_a_counterpart_ends_as_the_venue_says_it(venue: str, tmp_
     play(tmp_path, script)
 
 
-@both
+@each
 def test_a_resting_order_is_seen_found_and_cancelled(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client = desk.clients[venue]
@@ -100,7 +101,7 @@ def test_a_resting_order_is_seen_found_and_cancelled(venue: str, tmp_path: Path)
             assert (found["id"], found["clientOrderId"], found["status"]) == (made["id"], "rest1", "open")
         book = await client.fetch_order_book(BTC, 100)
         assert [bid - 50, amount(venue, "0.02")] in [row[:2] for row in book["bids"]]
-        await client.cancel_order(None, BTC, {"clientOrderId": "rest1"})
+        await cancel_order(client, "rest1")
         assert (await client.fetch_order(made["id"], BTC))["status"] == "canceled"
         assert await client.fetch_open_orders(BTC) == []
         with pytest.raises(ccxt.OrderNotFound):
@@ -109,7 +110,7 @@ def test_a_resting_order_is_seen_found_and_cancelled(venue: str, tmp_path: Path)
     play(tmp_path, script)
 
 
-@both
+@each
 def test_cancel_all(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client = desk.clients[venue]
@@ -124,7 +125,7 @@ def test_cancel_all(venue: str, tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
-@both
+@each
 def test_many_orders_at_once(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         bid, _ = await best(desk, venue)
@@ -138,7 +139,7 @@ def test_many_orders_at_once(venue: str, tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
-@both
+@each
 def test_the_market_moving_through_a_resting_order_fills_it_as_maker(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client = desk.clients[venue]
@@ -153,7 +154,7 @@ def test_the_market_moving_through_a_resting_order_fills_it_as_maker(venue: str,
     play(tmp_path, script)
 
 
-@both
+@each
 def test_post_only_that_would_take(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client = desk.clients[venue]
@@ -169,7 +170,7 @@ def test_post_only_that_would_take(venue: str, tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
-@both
+@each
 def test_positions_balance_and_reduce_only(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client = desk.clients[venue]
@@ -251,12 +252,12 @@ def test_duplicate_client_ids(tmp_path: Path) -> None:
 def test_an_unknown_order(venue: str, code: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         with pytest.raises(ccxt.OrderNotFound, match=code):
-            await desk.clients[venue].fetch_order(None, BTC, {"clientOrderId": "never"})
+            await find_order(desk.clients[venue], "never")
 
     play(tmp_path, script)
 
 
-@both
+@each
 def test_settings(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client = desk.clients[venue]
@@ -288,7 +289,7 @@ def test_settings(venue: str, tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
-@both
+@each
 def test_public_and_account_reads(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client, now = desk.clients[venue], desk.venues.clock.now_ms()
@@ -299,7 +300,7 @@ def test_public_and_account_reads(venue: str, tmp_path: Path) -> None:
         )[BTC]
         assert (ticker["bid"], ticker["ask"]) == await best(desk, venue)
         fee = await client.fetch_trading_fee(BTC)
-        assert (fee["maker"], fee["taker"]) == (0.0002, 0.0005)
+        assert (fee["maker"], fee["taker"]) == (0.0002, TAKER[venue])
         assert (await client.fetch_status())["status"] == "ok"
         mark = await client.fetch_mark_price(BTC)
         assert mark["markPrice"] == pytest.approx(ticker["bid"], rel=1e-3)
@@ -307,7 +308,7 @@ def test_public_and_account_reads(venue: str, tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
-@both
+@each
 def test_funding_is_announced_charged_and_listed(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client, now = desk.clients[venue], desk.venues.clock.now_ms()
@@ -327,7 +328,7 @@ def test_funding_is_announced_charged_and_listed(venue: str, tmp_path: Path) -> 
     play(tmp_path, script)
 
 
-@both
+@each
 def test_the_dead_man_switch_runs_on_the_venues_clock(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client = desk.clients[venue]
