@@ -137,6 +137,23 @@ def test_a_taken_port_is_replaced_and_the_file_rewritten(paper: Process) -> None
     assert second["venues"]["binanceusdm"] == first["venues"]["binanceusdm"]
 
 
+def test_a_data_directory_from_before_gets_keys_for_the_venue(tmp_path: Path) -> None:
+    """An older desk's identity has the other venues only; theirs stay as they are."""
+
+    async def keys() -> Any:
+        async with PaperVenues(tmp_path) as venues:
+            return {name: row["api_key"] for name, row in venues.endpoints()["venues"].items()}
+
+    first = asyncio.run(keys())
+    path = tmp_path / "paper" / "identity.json"
+    identity = json.loads(path.read_text())
+    del identity["keys"]["bybit"], identity["ports"]["bybit"]
+    path.write_text(json.dumps(identity))
+    second = asyncio.run(keys())
+    assert second.pop("bybit") != first.pop("bybit")
+    assert second == first
+
+
 def test_two_processes_cannot_hold_the_same_venues(tmp_path: Path) -> None:
     async def run() -> None:
         async with PaperVenues(tmp_path):
