@@ -58,6 +58,7 @@ def look(name: str) -> Row:
 
 
 def test_venues_that_answer(venues: PaperVenues) -> None:
+    assert look("venue.bybit").status is Status.OK  # of no pair: there is no book to be fresh
     for name in ("binanceusdm", "okx"):
         connected, books = look(f"venue.{name}"), look(f"books.{name}")
         assert (connected.status, books.status) == (Status.OK, Status.OK)
@@ -270,7 +271,7 @@ def test_faces(venues: PaperVenues) -> None:
     overview = Client().get("/api/ui/status/overview").json()
     assert overview["risk_snapshot"]["total_notional_usdt"] == "0"
     ready = Client().get("/live-readiness").json()
-    assert set(ready["venues"]) == {"binanceusdm", "okx"}
+    assert set(ready["venues"]) == {"binanceusdm", "okx", "bybit"}
     assert all(isinstance(venue["offset_ms"], int) for venue in ready["venues"].values())
 
 
