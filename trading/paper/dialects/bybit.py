@@ -168,7 +168,7 @@ class Bybit(Dialect):
         window = call.headers.get("x-bapi-recv-window", "")
         if not hmac.compare_digest(key.encode(), self.keys.api_key.encode()):
             raise Rejection(200, "10003", "API key is invalid.")
-        if not sent.isdigit() or not (window or "0").isdigit():
+        if not sent.isdecimal() or not (window or "0").isdecimal():
             raise Rejection(200, PARAMS, "params error: X-BAPI-TIMESTAMP or X-BAPI-RECV-WINDOW invalid")
         late = int(sent) < call.now_ms - int(window or DEFAULT_WINDOW_MS)
         if late or int(sent) >= call.now_ms + AHEAD_MS:
