@@ -70,7 +70,7 @@ _LISTS: Mapping[str, tuple[tuple[Verdict, str, str], ...]] = {
         (_REJECTED, "reduce-only", "110017 110023"),
         (_REJECTED, "client id", "110072"),
         (_REJECTED, "modes", "110024 110025 110026 110028 110029 110043"),
-        (_REJECTED, "liquidation under way", "110011"),
+        (_REJECTED, "liquidation", "110011"),
         (Verdict.RATE_LIMITED, "", "10006 10018"),
         (Verdict.NOT_FOUND, "cancel, query", "110001 110008 110010"),
         (_AUTH, "", "10003 10004 10005 10007 10008 10009 10010 10024 10027 33004"),
