@@ -17,7 +17,7 @@ SEND_WITHIN = timedelta(seconds=1)
 
 Bps = Annotated[Decimal, Field(ge=0, le=10_000)]
 Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
-VenueName = Literal["binanceusdm", "okx"]
+VenueName = Literal["binanceusdm", "okx", "bybit"]
 
 
 class Section(BaseModel):

@@ -87,13 +87,14 @@ def _venue_facts() -> dict[str, dict[str, Any]]:
 
 
 def _venues() -> Iterable[Component]:
-    """One look at all venues serves all of these."""
+    """One look at all venues serves all of these. A venue of no pair has no books that could grow old."""
     config = desk_config.active().trading
     words = functools.cache(lambda: watch.look(config))
     for name, venue in config.venues.items():
         if venue.enabled:
             probe = functools.partial(_connected, name, config, words)
             yield Component(f"venue.{name}", f"Venue {name}: REST and clock", "P0", probe)
+        if venue.enabled and any(name in pair.venues for pair in config.pairs):
             books = functools.partial(_books, name, config, words)
             yield Component(f"books.{name}", f"Venue {name}: books", "P1", books)
     yield Component(

@@ -140,7 +140,7 @@ def test_3_two_operators_execute_and_flatten(us: Team) -> None:
     held_now = {p["venue"]: dec(p["net"]) for p in positions if dec(p["net"])}
     assert sum(held_now.values()) == 0
     assert len(held_now) == 2
-    assert not any(venue.flat() for venue in us.venues.values())
+    assert {name for name, venue in us.venues.items() if not venue.flat()} == set(held_now)
 
     # After the trade: flatten, reduce-only, all legs.
     done = us.flatten()

@@ -1,7 +1,7 @@
 """One venue: price-time matching over synthetic and own orders, and the account behind them.
 
 Deterministic: no clock, no IO, no randomness; `now_ms` comes in, `changes` says what a journal must write.
-The two venues differ only in `Rules`. Own orders rest beside the synthetic ladder, take from it and are taken
+The venues differ only in `Rules`. Own orders rest beside the synthetic ladder, take from it and are taken
 by it when the market moves through them; what own orders take grows back within `REFILL_MS`.
 """
 
@@ -310,7 +310,7 @@ class Engine:
             self.revision += 1
 
     def _cancel_own_before(self, taker: Order, price: Decimal | None) -> None:
-        """Self-trade prevention as both venues have it by default: the resting order goes."""
+        """Self-trade prevention as the venues have it by default: the resting order goes."""
         for own in list(self._working(taker.base, taker.side.opposite)):
             if own.price is not None and _reaches(taker.side, price, own.price):
                 self._end(own, Ended.SELF_TRADE, self.now_ms)

@@ -52,18 +52,22 @@ class WeightLimit:
 
 
 class WindowLimit:
-    """OKX: so many requests per 2 s for each endpoint (and instrument, where it says so)."""
+    """So many requests in any `window_ms` for each key: OKX counts by endpoint (and instrument, where it says
+    so) in 2 s, Bybit by endpoint in 1 s."""
 
-    WINDOW_MS = 2_000
-
-    def __init__(self) -> None:
+    def __init__(self, window_ms: int) -> None:
+        self.window_ms = window_ms
         self._at: defaultdict[str, deque[int]] = defaultdict(deque)
 
-    def fits(self, key: str, allowed: int, now_ms: int) -> bool:
+    def used(self, key: str, now_ms: int) -> int:
         times = self._at[key]
-        while times and times[0] <= now_ms - self.WINDOW_MS:
+        while times and times[0] <= now_ms - self.window_ms:
             times.popleft()
-        if len(times) >= allowed:
+        return len(times)
+
+    def fits(self, key: str, allowed: int, now_ms: int) -> bool:
+        """Counts the request, unless it is one too many."""
+        if self.used(key, now_ms) >= allowed:
             return False
-        times.append(now_ms)
+        self._at[key].append(now_ms)
         return True

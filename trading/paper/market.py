@@ -81,7 +81,7 @@ COINS: Mapping[str, Coin] = {
     "SOL": Coin(155, 1.3, 0.7, 0.5, 40_000),
     "XRP": Coin(0.61, 1.0, 0.8, 1.6, 35_000),
 }
-VENUE_DEPTH = {"binanceusdm": 1.0, "okx": 0.6}
+VENUE_DEPTH = {"binanceusdm": 1.0, "okx": 0.6, "bybit": 0.7}
 
 LEVELS = 25
 GAP_BPS = 0.5

@@ -1,8 +1,9 @@
 """A recorded market: Lean's two-venue minute quotes (a `cryptofuture` folder).
 
-The first venue folder by name plays Binance, the second OKX; the instrument is BTC, from the symbol that both
-have. A minute's closing quotes hold for that minute and, where minutes are missing, until the next one there
-is: nothing is interpolated. After a venue's last row its quote stays and the log says so.
+The first venue folder by name plays Binance, the second OKX and Bybit, who then quote alike; the instrument
+is BTC, from the symbol that both have. A minute's closing quotes hold for that minute and, where minutes are
+missing, until the next one there is: nothing is interpolated. After a venue's last row its quote stays and
+the log says so.
 """
 
 import csv
@@ -20,7 +21,7 @@ from trading.paper.market import Ladder
 
 log = logging.getLogger(__name__)
 
-VENUES = ("binanceusdm", "okx")
+PLAYED_BY = {"binanceusdm": 0, "okx": 1, "bybit": 1}  # the recorded folder, in order of name
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 # Lean's sizes of coin-margined contracts count contracts of so many USD; USDT-margined ones count coins.
@@ -155,7 +156,8 @@ class RecordedMarket:
     """`start_ms` is when minute 0 begins; `speed` recorded minutes pass per minute."""
 
     def __init__(self, path: Path, *, start_ms: int, speed: float = 1) -> None:
-        self._quotes = dict(zip(VENUES, read_folder(path), strict=True))
+        recorded = read_folder(path)
+        self._quotes = {venue: recorded[folder] for venue, folder in PLAYED_BY.items()}
         self._minutes = {venue: sorted(quotes) for venue, quotes in self._quotes.items()}
         self._rates = _funding_rates(path)
         self._anchor_ms, self._anchor_minute, self._speed = start_ms, 0, speed
@@ -204,9 +206,9 @@ class RecordedMarket:
 
 def _funding_rates(path: Path) -> dict[tuple[str, int], Decimal]:
     """By (venue, hour), from `margin_interest/btcusd.csv`; a later day's row replaces an earlier one's."""
-    rates = {}
-    for venue, folder in zip(VENUES, _venues(path), strict=True):
-        file = path / folder / "margin_interest" / "btcusd.csv"
+    rates, folders = {}, _venues(path)
+    for venue, folder in PLAYED_BY.items():
+        file = path / folders[folder] / "margin_interest" / "btcusd.csv"
         for row in csv.reader(file.read_text().splitlines()) if file.exists() else []:
             rates[venue, int(row[0].split()[1].split(":")[0])] = Decimal(row[1])
     return rates

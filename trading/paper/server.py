@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from trading.paper.clock import VIRTUAL_START_MS, RealClock, VirtualClock
 from trading.paper.control import Control
+from trading.paper.dialects import okx
 from trading.paper.dialects.base import Keys
 from trading.paper.market import STEP_MS, Beside, Generator, Market
 from trading.paper.overlay import OverlaidMarket
@@ -199,17 +200,19 @@ def write_private(path: Path, data: Any) -> None:
 
 
 def _identity(path: Path) -> dict[str, Any]:
-    """Keys, control token and ports: made once, kept for every later start."""
+    """Keys, control token and ports: made once, kept for every later start; a new venue gets its own."""
+    identity: dict[str, Any] = {"keys": {}, "control_token": secrets.token_hex(16), "ports": {}}
     if path.exists():
-        known: dict[str, Any] = json.loads(path.read_text())
-        return known
-    keys = {
-        name: {"api_key": secrets.token_hex(32), "api_secret": secrets.token_hex(32)} for name in DIALECTS
-    }
-    keys["okx"]["api_passphrase"] = secrets.token_hex(8)
-    identity = {"keys": keys, "control_token": secrets.token_hex(16), "ports": {}}
+        identity = json.loads(path.read_text())
+    for name in DIALECTS:
+        identity["keys"].setdefault(name, _new_keys(name))
     write_private(path, identity)
     return identity
+
+
+def _new_keys(name: str) -> dict[str, str]:
+    keys = {"api_key": secrets.token_hex(32), "api_secret": secrets.token_hex(32)}
+    return keys | ({"api_passphrase": secrets.token_hex(8)} if name == okx.NAME else {})
 
 
 def _locked(path: Path) -> IO[str]:

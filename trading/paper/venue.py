@@ -9,7 +9,7 @@ from aiohttp import web
 
 from trading.paper import control
 from trading.paper.clock import Clock
-from trading.paper.dialects import binance, okx
+from trading.paper.dialects import binance, bybit, okx
 from trading.paper.dialects.base import Call, Dialect, Keys, Rejection, Reply
 from trading.paper.engine import Engine, Rules
 from trading.paper.faults import Fault, Faults
@@ -20,6 +20,7 @@ from trading.paper.overlay import OverlaidMarket
 DIALECTS: dict[str, tuple[type[Dialect], Rules]] = {
     binance.NAME: (binance.Binance, binance.RULES),
     okx.NAME: (okx.Okx, okx.RULES),
+    bybit.NAME: (bybit.Bybit, bybit.RULES),
 }
 HTML_502 = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST, as a host that went away

@@ -162,6 +162,8 @@ class CcxtVenue(ABC):
         )
         client.venue = self
         client.options["maxRetriesOnFailure"] = 0  # a retry would be signed anew, past our last look
+        if client.options.get("recvWindow", 0) > ACCEPT_WINDOW_MS:
+            raise ValueError(f"{self.name}: recvWindow above {ACCEPT_WINDOW_MS} ms is not accepted (spec 5)")
         client.has["fetchCurrencies"] = False  # a private call to another host, of no use here
         if endpoint.base_url is not None:
             client.urls = {"api": rebased(client.urls["api"], endpoint.base_url)}
@@ -191,7 +193,11 @@ class CcxtVenue(ABC):
             if header.startswith(("x-mbx-used-weight-", "x-mbx-order-count-")) and value.isdigit():
                 self._weight[header.removeprefix("x-mbx-")] = int(value)
         if headers.get("retry-after", "").isdigit():
-            self._cool_until = time.monotonic() + int(headers["retry-after"])
+            self.stay_away(int(headers["retry-after"]))
+
+    def stay_away(self, seconds: int) -> None:
+        """No reads and no new orders for so long, see `check_not_cooling`."""
+        self._cool_until = time.monotonic() + seconds
 
     def weight_used(self) -> Mapping[str, int]:
         return dict(self._weight)

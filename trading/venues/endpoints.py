@@ -12,6 +12,7 @@ PAPER_FILE = "paper-venues.json"
 _VARIABLES: Mapping[str, tuple[str, ...]] = {
     "binanceusdm": ("API_KEY", "API_SECRET"),
     "okx": ("API_KEY", "API_SECRET", "API_PASSPHRASE"),
+    "bybit": ("API_KEY", "API_SECRET"),
 }
 
 

@@ -3,7 +3,8 @@
 Only the codes on the lists below are definite; every other answer (an unknown code, a 5xx, HTML, broken JSON,
 silence) is AMBIGUOUS: on the order path it means "may have happened", and the caller asks by client id. A
 code is put on a list only when the venue's documents say that the request was refused. Deliberately on none:
-Binance −1000, −1001, −1006, −1007, −1008 and OKX 50004, 50005, 50013, 50026, 51410 (facts §5).
+Binance −1000, −1001, −1006, −1007, −1008, OKX 50004, 50005, 50013, 50026, 51410 and Bybit 10000, 10014,
+10016, 10429, 110079 (facts §5).
 
 ccxt's exception classes decide nothing about an answer: for Binance they depend on the host of the URL
 (facts, gotcha #1), so that paper and live would differ; they only name a silence (time-out, dropped
@@ -60,18 +61,34 @@ _LISTS: Mapping[str, tuple[tuple[Verdict, str, str], ...]] = {
         (_AUTH, "key", "50101 50103 50104 50105 50106 50107 50110 50111 50112 50113 50114 50120"),
         (Verdict.MAINTENANCE, "engine, settlement", "50001 51027 51028 51029 51030"),
     ),
+    "bybit": (
+        (_REJECTED, "clock, recv_window", "10002"),
+        (_REJECTED, "request", "10001 10017 10028 10029"),
+        (_REJECTED, "price band, notional", "110003 110094"),
+        (_REJECTED, "margin", "110004 110006 110007 110012 110014 110044 110045 110051 110052 110053"),
+        (_REJECTED, "limits", "110009 110013 110020 110021 110022 110040 110046 110090"),
+        (_REJECTED, "reduce-only", "110017 110023"),
+        (_REJECTED, "client id", "110072"),
+        (_REJECTED, "modes", "110024 110025 110026 110028 110029 110043"),
+        (_REJECTED, "liquidation", "110011"),
+        (Verdict.RATE_LIMITED, "", "10006 10018"),
+        (Verdict.NOT_FOUND, "cancel, query", "110001 110008 110010"),
+        (_AUTH, "", "10003 10004 10005 10007 10008 10009 10010 10024 10027 33004"),
+        (Verdict.MAINTENANCE, "trading not allowed", "110066"),
+    ),
 }
 VERDICTS: Mapping[str, Mapping[str, Verdict]] = {
     venue: {code: verdict for verdict, _, codes in lists for code in codes.split()}
     for venue, lists in _LISTS.items()
 }
 _BUSY_STATUSES = {418, 429}  # sent by the gateway, before the order engine: nothing was accepted
+_BARRED_STATUSES = {"bybit": 403}  # the same, by a venue's own status
 _OKAY = {"", "0", "200"}
 
 
 def verdict_of(venue: str, code: str, status: int = 200) -> Verdict:
     """`code` of `venue` with HTTP `status`; AMBIGUOUS for whatever is on no list."""
-    if status in _BUSY_STATUSES:
+    if status in _BUSY_STATUSES or status == _BARRED_STATUSES.get(venue):
         return Verdict.RATE_LIMITED
     return VERDICTS[venue].get(code, Verdict.AMBIGUOUS)
 
@@ -89,7 +106,8 @@ def refusal(venue: str, *, status: int, answer: Any, text: str) -> VenueError | 
 
 
 def _codes(answer: Any) -> Iterator[str]:
-    """Most telling first: OKX's per-row `sCode`, then the answer's `code` (Binance's and OKX's)."""
+    """Most telling first: OKX's per-row `sCode`, then the answer's `code` (Binance's and OKX's) or `retCode`
+    (Bybit's)."""
     if not isinstance(answer, Mapping):
         return
     rows = answer.get("data")
@@ -97,6 +115,7 @@ def _codes(answer: Any) -> Iterator[str]:
         if isinstance(row, Mapping):
             yield str(row.get("sCode", ""))
     yield str(answer.get("code", ""))
+    yield str(answer.get("retCode", ""))
 
 
 def silence(venue: str, error: BaseException) -> VenueError:

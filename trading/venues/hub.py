@@ -259,9 +259,10 @@ async def _settled(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T | Ven
 
 def _connect(endpoint: VenueEndpoint, before_send: BeforeSend) -> Venue:
     from trading.venues.binanceusdm import BinanceUsdm
+    from trading.venues.bybit import Bybit
     from trading.venues.okx import Okx
 
-    kinds: Mapping[str, Callable[..., Venue]] = {"binanceusdm": BinanceUsdm, "okx": Okx}
+    kinds: Mapping[str, Callable[..., Venue]] = {"binanceusdm": BinanceUsdm, "okx": Okx, "bybit": Bybit}
     if endpoint.venue not in kinds:
         raise not_sent(endpoint.venue, f"no adapter; there are: {', '.join(kinds)}")
     venue = kinds[endpoint.venue](endpoint, before_send=before_send)

@@ -270,8 +270,13 @@ def test_faces(venues: PaperVenues) -> None:
     overview = Client().get("/api/ui/status/overview").json()
     assert overview["risk_snapshot"]["total_notional_usdt"] == "0"
     ready = Client().get("/live-readiness").json()
-    assert set(ready["venues"]) == {"binanceusdm", "okx"}
+    assert set(ready["venues"]) == {"binanceusdm", "okx", "bybit"}
     assert all(isinstance(venue["offset_ms"], int) for venue in ready["venues"].values())
+
+
+def test_a_venue_of_no_pair_is_connected_and_has_no_books_to_grow_old(venues: PaperVenues) -> None:
+    assert look("venue.bybit").status is Status.OK
+    assert "books.bybit" not in {row.id for row in status.snapshot().rows}
 
 
 def test_at_least_twenty_components(venues: PaperVenues) -> None:

@@ -1,4 +1,4 @@
-"""What both dialects share: a request, a reply, an endpoint, and how a request is turned into a reply."""
+"""What the dialects share: a request, a reply, an endpoint, and how a request is turned into a reply."""
 
 import json
 import re

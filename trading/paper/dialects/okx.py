@@ -87,7 +87,7 @@ CODES: dict[Reason, tuple[str, str]] = {
 class Okx(Dialect):
     def __init__(self, engine: Engine, keys: Keys) -> None:
         super().__init__(engine, keys)
-        self.limit = WindowLimit()
+        self.limit = WindowLimit(2_000)
         self.routes = self._routes()
 
     def _routes(self) -> dict[tuple[str, str], Endpoint]:

@@ -25,7 +25,8 @@ def test_flatten_of_nothing(bench: Bench) -> None:
     job = flatten()
     assert job.state == "done"
     assert job.result["verification"] == (
-        f"{A}: 0 open orders of ours, flat; {B}: 0 open orders of ours, flat"
+        f"{A}: 0 open orders of ours, flat; bybit: 0 open orders of ours, flat; "
+        f"{B}: 0 open orders of ours, flat"
     )
     assert not bench.orders(A) + bench.orders(B)
 
@@ -34,7 +35,7 @@ def test_flatten_closes_everything_and_says_so(bench: Bench) -> None:
     rows = [bench.drive(bench.open()) for _ in range(2)] + [bench.drive(bench.open("SOLUSDT"))]
     job = flatten()
     assert job.state == "done"
-    assert job.result["verification"].count("flat") == 2
+    assert job.result["verification"].count("flat") == 3
     for row in rows:
         row.refresh_from_db()
         assert row.state == "SETTLED"

@@ -20,26 +20,46 @@ class BinanceUsdm(ccxt.binanceusdm):  # type: ignore[misc]
         return super().get_exceptions_by_url("https://fapi.binance.com/fapi", exceptions)
 
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "binanceusdm": {},
+    "okx": {"defaultType": "swap", "fetchMarkets": {"types": ["swap"]}},
+    "bybit": {"fetchMarkets": {"types": ["linear"]}, "fetchOrder": {"acknowledged": True}},
+}
+
+
 def client_of(name: str, row: dict[str, str]) -> Any:
     """A ccxt client with every URL of its exchange on `row["base_url"]`."""
-    options = {"fetchCurrencies": False, "defaultType": "swap", "fetchMarkets": {"types": ["swap"]}}
     config = {
         "apiKey": row["api_key"],
         "secret": row["api_secret"],
         "password": row.get("api_passphrase"),
         "enableRateLimit": False,
-        "options": options if name == "okx" else {"fetchCurrencies": False},
+        "options": OPTIONS[name],
     }
-    client = ccxt.okx(config) if name == "okx" else BinanceUsdm(config)
+    kinds = {"binanceusdm": BinanceUsdm, "okx": ccxt.okx, "bybit": ccxt.bybit}
+    client = kinds[name](config)
+    client.has["fetchCurrencies"] = False  # a private call to another host
     api = client.urls["api"]
-    if name == "okx":
-        api["rest"] = row["base_url"]
-    else:
-        for key, url in api.items():
-            if isinstance(url, str):
-                api[key] = f"{row['base_url']}/{url.split('/', 3)[3]}"
+    for key, url in api.items():
+        if isinstance(url, str):
+            path = url.split("/", 3)[3:]
+            api[key] = "/".join([row["base_url"], *path])
     client.timeout_on_exit = 0
     return client
+
+
+async def find_order(client: Any, client_order_id: str) -> Any:
+    """By our own id. ccxt asks Bybit for the order "None" (facts §1): there the list of one is asked for."""
+    if client.id == "bybit":
+        (order,) = await client.fetch_open_orders(BTC, params={"orderLinkId": client_order_id})
+        return order
+    return await client.fetch_order(None, BTC, {"clientOrderId": client_order_id})
+
+
+async def cancel_order(client: Any, client_order_id: str) -> None:
+    """By our own id, by the name that the venue has for it."""
+    name = "orderLinkId" if client.id == "bybit" else "clientOrderId"
+    await client.cancel_order(None, BTC, {name: client_order_id})
 
 
 class Desk:

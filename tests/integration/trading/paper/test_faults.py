@@ -7,12 +7,12 @@ from typing import Any
 import ccxt
 import pytest
 
-from tests.integration.trading.paper.clients import BTC, Desk, play
+from tests.integration.trading.paper.clients import BTC, Desk, find_order, play
 
-VENUES = ("binanceusdm", "okx")
-SYMBOL = {"binanceusdm": "BTCUSDT", "okx": "BTC-USDT-SWAP"}
-LOTS = {"binanceusdm": 0.1, "okx": 10}
-both = pytest.mark.parametrize("venue", VENUES)
+VENUES = ("binanceusdm", "okx", "bybit")
+SYMBOL = {"binanceusdm": "BTCUSDT", "okx": "BTC-USDT-SWAP", "bybit": "BTCUSDT"}
+LOTS = {"binanceusdm": 0.1, "okx": 10, "bybit": 0.1}
+each = pytest.mark.parametrize("venue", VENUES)
 
 
 async def take(desk: Desk, venue: str, client_order_id: str = "fault1") -> Any:
@@ -30,7 +30,11 @@ def net(desk: Desk, venue: str) -> float:
 
 @pytest.mark.parametrize(
     ("venue", "code", "error"),
-    [("binanceusdm", "-2019", ccxt.InsufficientFunds), ("okx", "50004", Exception)],
+    [
+        ("binanceusdm", "-2019", ccxt.InsufficientFunds),
+        ("okx", "50004", Exception),
+        ("bybit", "10016", ccxt.ExchangeError),
+    ],
 )
 def test_reject_does_nothing_once(venue: str, code: str, error: type[Exception], tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
@@ -64,34 +68,34 @@ def test_a_gateway_can_answer_instead(rule: dict[str, Any], error: type[Exceptio
     play(tmp_path, script)
 
 
-@both
+@each
 def test_partial(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         await desk.control(
             venue, "POST", "faults", effect="partial", kind="place", fraction="0.3", side="buy"
         )
         await take(desk, venue)
-        order = await desk.clients[venue].fetch_order(None, BTC, {"clientOrderId": "fault1"})
+        order = await find_order(desk.clients[venue], "fault1")
         assert order["filled"] == pytest.approx(LOTS[venue] * 0.3)
         assert order["status"] in ("expired", "canceled")
 
     play(tmp_path, script)
 
 
-@both
+@each
 def test_the_answer_is_lost_but_the_order_lives(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         await desk.control(venue, "POST", "faults", effect="drop_answer_after_accept", kind="place")
         with pytest.raises(ccxt.NetworkError):
             await take(desk, venue)
-        order = await desk.clients[venue].fetch_order(None, BTC, {"clientOrderId": "fault1"})
+        order = await find_order(desk.clients[venue], "fault1")
         assert order["filled"] == LOTS[venue]
         assert net(desk, venue) == pytest.approx(0.1)
 
     play(tmp_path, script)
 
 
-@both
+@each
 def test_a_venue_that_is_down_resets_everyone_but_the_control(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         await desk.control(venue, "POST", "faults", effect="venue_down")
@@ -126,7 +130,7 @@ def test_delay_before_or_after_the_venue_acts(after: bool, tmp_path: Path) -> No
     play(tmp_path, script)
 
 
-@both
+@each
 def test_prices_are_set_and_shifted_and_liquidity_withdrawn(venue: str, tmp_path: Path) -> None:
     async def script(desk: Desk) -> None:
         client, symbol = desk.clients[venue], SYMBOL[venue]

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.integration.trading.paper.clients import BTC, client_of, desk
+from tests.integration.trading.paper.clients import BTC, client_of, desk, find_order
 from tests.unit.trading.paper.recordings import recording
 from trading.paper.clock import VIRTUAL_START_MS
 from trading.paper.server import AlreadyRunning, PaperVenues
 
 ROOT = Path(__file__).parents[4]
-LOTS = {"binanceusdm": 0.05, "okx": 5}
+LOTS = {"binanceusdm": 0.05, "okx": 5, "bybit": 0.05}
 
 
 class Process:
@@ -66,7 +66,7 @@ async def seen(endpoints: dict[str, Any]) -> dict[str, Any]:
             orders = [(o["id"], o["amount"]) for o in await client.fetch_open_orders(BTC)]
             trades = [t["id"] for t in await client.fetch_my_trades(BTC)]
             wallet = client.safe_string((await raw_wallet(client)), "wallet")
-            last = await client.fetch_order(None, BTC, {"clientOrderId": "last"})
+            last = await last_order(client)
             found[name] = (positions, orders, trades, wallet, last["id"], last["filled"])
         finally:
             await client.close()
@@ -76,7 +76,18 @@ async def seen(endpoints: dict[str, Any]) -> dict[str, Any]:
 async def raw_wallet(client: Any) -> dict[str, str]:
     if client.id == "okx":
         return {"wallet": (await client.privateGetAccountBalance())["data"][0]["details"][0]["cashBal"]}
+    if client.id == "bybit":
+        answer = await client.privateGetV5AccountWalletBalance({"accountType": "UNIFIED"})
+        return {"wallet": answer["result"]["list"][0]["coin"][0]["walletBalance"]}
     return {"wallet": (await client.fapiPrivateV3GetAccount())["totalWalletBalance"]}
+
+
+async def last_order(client: Any) -> Any:
+    """At Bybit from the history, where a closed order is both before and after a restart."""
+    if client.id == "bybit":
+        (order,) = await client.fetch_closed_orders(BTC, params={"orderLinkId": "last"})
+        return order
+    return await find_order(client, "last")
 
 
 async def trade(endpoints: dict[str, Any]) -> None:
@@ -124,6 +135,23 @@ def test_a_taken_port_is_replaced_and_the_file_rewritten(paper: Process) -> None
     assert second["venues"]["okx"]["base_url"] != first["venues"]["okx"]["base_url"]
     assert second["venues"]["okx"]["api_key"] == first["venues"]["okx"]["api_key"]
     assert second["venues"]["binanceusdm"] == first["venues"]["binanceusdm"]
+
+
+def test_a_data_directory_from_before_gets_keys_for_the_venue(tmp_path: Path) -> None:
+    """An older desk's identity has the other venues only; theirs stay as they are."""
+
+    async def keys() -> Any:
+        async with PaperVenues(tmp_path) as venues:
+            return {name: row["api_key"] for name, row in venues.endpoints()["venues"].items()}
+
+    first = asyncio.run(keys())
+    path = tmp_path / "paper" / "identity.json"
+    identity = json.loads(path.read_text())
+    del identity["keys"]["bybit"], identity["ports"]["bybit"]
+    path.write_text(json.dumps(identity))
+    second = asyncio.run(keys())
+    assert second.pop("bybit") != first.pop("bybit")
+    assert second == first
 
 
 def test_two_processes_cannot_hold_the_same_venues(tmp_path: Path) -> None:

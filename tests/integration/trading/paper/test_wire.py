@@ -228,3 +228,135 @@ def test_books_are_safe_to_ask_for_in_parallel(tmp_path: Path) -> None:
         assert len(set(await asyncio.gather(*(text() for _ in range(20))))) == 1
 
     play(tmp_path, script)
+
+
+async def bybit(
+    desk: Desk,
+    method: str,
+    path: str,
+    given: Any,
+    *,
+    age_ms: int = 0,
+    window: str = "5000",
+    key: str | None = None,
+    secret: str = "",
+    sign: str | None = None,
+) -> Answer:
+    """`given` is the query string of a GET, the JSON (or raw text) of a POST."""
+    venue = desk.venues["bybit"]
+    stamp = str(desk.venues.clock.now_ms() - age_ms)
+    text = given if isinstance(given, str) else json.dumps(given)
+    key = venue.keys.api_key if key is None else key
+    total = f"{stamp}{key}{window}{text}".encode()
+    digest = hmac.new((secret or venue.keys.api_secret).encode(), total, hashlib.sha256).hexdigest()
+    headers = {
+        "X-BAPI-API-KEY": key,
+        "X-BAPI-TIMESTAMP": stamp,
+        "X-BAPI-RECV-WINDOW": window,
+        "X-BAPI-SIGN": digest if sign is None else sign,
+        "Content-Type": "application/json",
+    }
+    url, body = f"{venue.base_url}/v5{path}", text if method == "POST" else None
+    if method == "GET":
+        url += f"?{text}"
+    async with desk.http.request(method, url, data=body, headers=headers) as answer:
+        return answer.status, await answer.json(), dict(answer.headers)
+
+
+BYBIT_ORDER = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit"} | {
+    "qty": "0.01",
+    "price": "61000",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"key": "wrong"}, 10003),
+        ({"key": ""}, 10003),
+        ({"secret": "wrong"}, 10004),
+        ({"sign": ""}, 10004),
+        ({"window": "soon"}, 10001),
+        ({"age_ms": 5001}, 10002),
+        ({"age_ms": 5000}, 0),
+        ({"age_ms": 9000, "window": "10000"}, 0),
+        ({"age_ms": 101, "window": "100"}, 10002),
+        ({"age_ms": -999}, 0),
+        ({"age_ms": -1000}, 10002),
+    ],
+)
+def test_bybit_signature_and_window(changed: dict[str, Any], code: int, tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        status, answer, _ = await bybit(desk, "POST", "/order/create", BYBIT_ORDER, **changed)
+        assert (status, answer["retCode"]) == (200, code)
+        assert len(desk.venues["bybit"].engine.orders) == (code == 0)
+
+    play(tmp_path, script)
+
+
+def test_bybit_signs_the_query_too(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        query = "category=linear&settleCoin=USDT"
+        _, answer, headers = await bybit(desk, "GET", "/position/list", query)
+        assert answer["result"]["list"] == []
+        assert (headers["X-Bapi-Limit"], headers["X-Bapi-Limit-Status"]) == ("50", "49")
+        _, answer, _ = await bybit(desk, "GET", "/position/list", query, sign="0" * 64)
+        assert answer["retCode"] == 10004
+
+    play(tmp_path, script)
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "7", '{"category":"linear"}', '{"request":[1]}'])
+@pytest.mark.parametrize("path", ["/order/create", "/order/create-batch", "/order/cancel"])
+def test_bybit_answers_nonsense_with_an_error_of_its_own(path: str, body: str, tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        status, answer, _ = await bybit(desk, "POST", path, body)
+        assert (status, answer["retCode"]) == (200, 10001)
+
+    play(tmp_path, script)
+
+
+def test_bybit_tells_the_rows_of_a_batch_apart(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        row = {name: value for name, value in BYBIT_ORDER.items() if name != "category"}
+        rows = [{**row, "orderLinkId": "good"}, {**row, "qty": "99"}, 7]
+        _, answer, _ = await bybit(
+            desk, "POST", "/order/create-batch", {"category": "linear", "request": rows}
+        )
+        assert answer["retCode"] == 0
+        assert [code["code"] for code in answer["retExtInfo"]["list"]] == [0, 110007, 10001]
+        assert [row["orderLinkId"] for row in answer["result"]["list"]] == ["good", "", ""]
+        assert len(desk.venues["bybit"].engine.orders) == 1
+
+    play(tmp_path, script)
+
+
+def test_bybit_over_the_limit_of_an_account(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        answers = [await bybit(desk, "POST", "/order/create", BYBIT_ORDER) for _ in range(11)]
+        assert [answer["retCode"] for _, answer, _ in answers] == [0] * 10 + [10006]
+        assert [headers["X-Bapi-Limit-Status"] for *_, headers in answers] == [
+            str(left) for left in (*range(9, -1, -1), 0)
+        ]
+        await desk.control("bybit", "POST", "clock", advance_ms=1_000)
+        assert (await bybit(desk, "POST", "/order/create", BYBIT_ORDER))[1]["retCode"] == 0
+
+    play(tmp_path, script)
+
+
+def test_bybit_bars_an_address_for_ten_minutes(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        url = f"{desk.venues['bybit'].base_url}/v5/market/time"
+
+        async def status() -> int:
+            async with desk.http.get(url) as answer:
+                return answer.status
+
+        await desk.control("bybit", "POST", "clock", advance_ms=5_000)
+        assert [await status() for _ in range(601)] == [200] * 600 + [403]
+        await desk.control("bybit", "POST", "clock", advance_ms=599_999)
+        assert await status() == 403
+        await desk.control("bybit", "POST", "clock", advance_ms=1)
+        assert await status() == 200
+
+    play(tmp_path, script)

@@ -16,13 +16,14 @@ from trading.paper.faults import Fault
 from trading.paper.server import PaperVenues
 from trading.paper.venue import Venue as PaperVenue
 from trading.venues.binanceusdm import BinanceUsdm
+from trading.venues.bybit import Bybit
 from trading.venues.endpoints import load_endpoints
 from trading.venues.interface import NewOrder
 from trading.venues.okx import Okx
 
 T = TypeVar("T")
 Kind = type[Adapter]
-KINDS: tuple[Kind, ...] = (BinanceUsdm, Okx)
+KINDS: tuple[Kind, ...] = (BinanceUsdm, Okx, Bybit)
 
 
 @dataclass

@@ -17,11 +17,12 @@ from aiohttp import web
 from trading.domain.market import Side
 from trading.venues.base import BeforeSend
 from trading.venues.binanceusdm import BinanceUsdm
+from trading.venues.bybit import Bybit
 from trading.venues.interface import NewOrder, VenueEndpoint
 from trading.venues.okx import Okx
 
 T = TypeVar("T")
-Adapter = BinanceUsdm | Okx
+Adapter = BinanceUsdm | Okx | Bybit
 SYMBOL = "BTC/USDT:USDT"
 
 _BINANCE_ROW = {
@@ -60,9 +61,33 @@ _OKX_ROW = {
     "listTime": "1573557408000",
     "expTime": "",
 }
+_BYBIT_ROW = {
+    "symbol": "BTCUSDT",
+    "contractType": "LinearPerpetual",
+    "status": "Trading",
+    "baseCoin": "BTC",
+    "quoteCoin": "USDT",
+    "settleCoin": "USDT",
+    "launchTime": "1584230400000",
+    "deliveryTime": "0",
+    "priceScale": "2",
+    "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+    "priceFilter": {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"},
+    "lotSizeFilter": {
+        "maxOrderQty": "1190.000",
+        "minOrderQty": "0.001",
+        "qtyStep": "0.001",
+        "minNotionalValue": "5",
+    },
+    "fundingInterval": 480,
+}
 INSTRUMENTS = {
     "/fapi/v1/exchangeInfo": {"symbols": [_BINANCE_ROW]},
     "/api/v5/public/instruments": {"code": "0", "data": [_OKX_ROW]},
+    "/v5/market/instruments-info": {
+        "retCode": 0,
+        "result": {"category": "linear", "list": [_BYBIT_ROW], "nextPageCursor": ""},
+    },
 }
 
 
@@ -91,6 +116,7 @@ class Seen:
     path: str
     headers: Mapping[str, str]
     body: str
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -103,7 +129,10 @@ class ScriptedVenue:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path in INSTRUMENTS:
             return await Answer(INSTRUMENTS[request.path]).send(request)
-        self.seen.append(Seen(request.method, request.path, dict(request.headers), await request.text()))
+        seen = Seen(
+            request.method, request.path, dict(request.headers), await request.text(), dict(request.query)
+        )
+        self.seen.append(seen)
         return await self.answers[request.path].send(request)
 
 

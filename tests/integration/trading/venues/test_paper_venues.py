@@ -1,4 +1,4 @@
-"""Both adapters against the paper venues: what each method of the interface means, on each venue."""
+"""Every adapter against the paper venues: what each method of the interface means, on each venue."""
 
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,10 +12,11 @@ from tests.integration.trading.venues.scripted import SYMBOL
 from trading.domain.market import Side, TimeInForce
 from trading.domain.money import ZERO, floor_to
 from trading.venues.binanceusdm import BinanceUsdm
+from trading.venues.bybit import Bybit
 from trading.venues.interface import OrderStatus, VenueError, Verdict
 from trading.venues.okx import Okx
 
-BOTH = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+EACH = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 GTC, IOC, FOK = TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK
 QTY = Decimal("0.4")
 
@@ -29,7 +30,7 @@ async def refused(call: Awaitable[Any]) -> VenueError:
 # -- what the venue says --
 
 
-@BOTH
+@EACH
 def test_instruments_are_in_base_coin(kind: Kind) -> None:
     instrument = trade(kind, lambda desk: desk.venue.load())[SYMBOL]
     assert (instrument.base, instrument.quote, instrument.settle) == ("BTC", "USDT", "USDT")
@@ -43,12 +44,12 @@ def test_instruments_are_in_base_coin(kind: Kind) -> None:
         assert (instrument.contract_size, instrument.lot, instrument.min_notional) == (
             Decimal(1),
             Decimal("0.001"),
-            Decimal(100),
+            Decimal(100 if kind is BinanceUsdm else 5),
         )
     assert instrument.tick == Decimal("0.1")
 
 
-@BOTH
+@EACH
 def test_a_book_is_best_first_in_exact_decimals_of_base_coin(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         return await desk.venue.book(SYMBOL, depth=10), (await desk.venue.load())[SYMBOL]
@@ -65,7 +66,7 @@ def test_a_book_is_best_first_in_exact_decimals_of_base_coin(kind: Kind) -> None
         assert level.qty % instrument.lot == 0
 
 
-@BOTH
+@EACH
 def test_our_own_order_stands_in_the_book_with_its_own_quantity(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.resting(Side.BUY, QTY)
@@ -77,13 +78,13 @@ def test_our_own_order_stands_in_the_book_with_its_own_quantity(kind: Kind) -> N
     assert positions == ()  # Binance lists an instrument with an order and no position, with 0
 
 
-@BOTH
+@EACH
 def test_the_clocks_offset_is_bounded_by_the_round_trip(kind: Kind) -> None:
     sample = trade(kind, lambda desk: desk.venue.clock())
     assert abs(sample.offset_ms) <= sample.round_trip_ms / 2 + 2
 
 
-@BOTH
+@EACH
 def test_funding(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         return await desk.venue.funding(SYMBOL), await desk.venue.book(SYMBOL)
@@ -95,7 +96,7 @@ def test_funding(kind: Kind) -> None:
     assert abs(funding.mark_price / book.bids[0].price - 1) < Decimal("0.02")
 
 
-@BOTH
+@EACH
 def test_balance_and_account(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         await desk.venue.set_position_mode(one_way=True)  # already so: no change is no error
@@ -111,7 +112,7 @@ def test_balance_and_account(kind: Kind) -> None:
     assert ZERO < account.fees.maker < account.fees.taker < Decimal("0.01")
 
 
-@BOTH
+@EACH
 def test_position_mode_is_set_both_ways(kind: Kind) -> None:
     async def go(desk: Desk) -> list[str]:
         modes = []
@@ -126,7 +127,7 @@ def test_position_mode_is_set_both_ways(kind: Kind) -> None:
 # -- orders --
 
 
-@BOTH
+@EACH
 def test_an_ioc_fills_and_every_figure_agrees(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.crossing(Side.BUY, QTY)
@@ -137,7 +138,7 @@ def test_an_ioc_fills_and_every_figure_agrees(kind: Kind) -> None:
         return placed, report, fills, account, await desk.venue.positions()
 
     placed, report, fills, account, positions = trade(kind, go)
-    assert placed.status is (OrderStatus.FILLED if kind is BinanceUsdm else None)  # OKX answers with ids only
+    assert placed.status is (OrderStatus.FILLED if kind is BinanceUsdm else None)  # ids only
     assert (report.status, report.side, report.qty, report.filled) == (OrderStatus.FILLED, Side.BUY, QTY, QTY)
     assert report.venue_order_id == placed.venue_order_id
     assert sum(fill.qty for fill in fills) == QTY
@@ -153,7 +154,7 @@ def test_an_ioc_fills_and_every_figure_agrees(kind: Kind) -> None:
     assert positions[0].mark_price > 0
 
 
-@BOTH
+@EACH
 def test_a_short_is_negative_and_reduce_only_closes_it(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         await desk.venue.place(await desk.crossing(Side.SELL, QTY))
@@ -168,7 +169,7 @@ def test_a_short_is_negative_and_reduce_only_closes_it(kind: Kind) -> None:
     assert flat == ()
 
 
-@BOTH
+@EACH
 def test_an_ioc_that_finds_nothing_ends_canceled(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.resting(Side.BUY, QTY, time_in_force=IOC)
@@ -179,7 +180,7 @@ def test_an_ioc_that_finds_nothing_ends_canceled(kind: Kind) -> None:
     assert (report.status, report.filled, report.average_price) == (OrderStatus.CANCELED, ZERO, None)
 
 
-@BOTH
+@EACH
 def test_an_order_rests_is_listed_and_is_cancelled_once(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.resting(Side.BUY, QTY)
@@ -211,18 +212,19 @@ def test_binance_refuses_a_post_only_that_would_take() -> None:
     assert (error.verdict, error.code, positions) == (Verdict.REJECTED, "-5022", ())
 
 
-def test_okx_accepts_a_post_only_that_would_take_and_then_cancels_it() -> None:
+@pytest.mark.parametrize("kind", [Okx, Bybit])
+def test_a_post_only_that_would_take_is_accepted_and_then_cancelled(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.crossing(Side.BUY, QTY, time_in_force=GTC, post_only=True)
         placed = await desk.venue.place(order)
         return placed, await desk.venue.order(SYMBOL, order.client_order_id), await desk.venue.positions()
 
-    placed, report, positions = trade(Okx, go)
+    placed, report, positions = trade(kind, go)
     assert placed.status is None
     assert (report.status, report.filled, positions) == (OrderStatus.CANCELED, ZERO, ())
 
 
-@BOTH
+@EACH
 def test_a_post_only_that_rests_does(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.resting(Side.SELL, QTY, post_only=True)
@@ -232,7 +234,7 @@ def test_a_post_only_that_rests_does(kind: Kind) -> None:
     assert trade(kind, go).status is OrderStatus.OPEN
 
 
-@BOTH
+@EACH
 def test_a_fill_or_kill_that_cannot_fill_takes_nothing(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.resting(Side.BUY, QTY, time_in_force=FOK)
@@ -250,14 +252,30 @@ def test_a_fill_or_kill_that_cannot_fill_takes_nothing(kind: Kind) -> None:
 
 Spoil = Callable[[Any], Any]
 REFUSALS: list[tuple[str, dict[str, Any], dict[Kind, set[str]]]] = [
-    ("off the tick", {"price": Decimal("0.05")}, {BinanceUsdm: {"-4014", "-1111"}, Okx: {"51000", "51006"}}),
-    ("off the lot", {"qty": Decimal("0.40001")}, {BinanceUsdm: {"-1111", "-4023"}, Okx: {"51121"}}),
-    ("no margin", {"qty": Decimal(900)}, {BinanceUsdm: {"-2019", "-2027"}, Okx: {"51008", "51119", "51004"}}),
-    ("nothing to reduce", {"reduce_only": True}, {BinanceUsdm: {"-2022"}, Okx: {"51169", "51170", "51112"}}),
+    (
+        "off the tick",
+        {"price": Decimal("0.05")},
+        {BinanceUsdm: {"-4014", "-1111"}, Okx: {"51000", "51006"}, Bybit: {"10001"}},
+    ),
+    (
+        "off the lot",
+        {"qty": Decimal("0.40001")},
+        {BinanceUsdm: {"-1111", "-4023"}, Okx: {"51121"}, Bybit: {"10001"}},
+    ),
+    (
+        "no margin",
+        {"qty": Decimal(900)},
+        {BinanceUsdm: {"-2019", "-2027"}, Okx: {"51008", "51119", "51004"}, Bybit: {"110007"}},
+    ),
+    (
+        "nothing to reduce",
+        {"reduce_only": True},
+        {BinanceUsdm: {"-2022"}, Okx: {"51169", "51170", "51112"}, Bybit: {"110017"}},
+    ),
 ]
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(("what", "change", "codes"), REFUSALS, ids=[row[0] for row in REFUSALS])
 def test_refused_by_the_venue_and_nothing_rests(
     kind: Kind, what: str, change: dict[str, Any], codes: dict[Kind, set[str]]
@@ -284,7 +302,7 @@ def test_binance_refuses_less_than_its_minimum_notional() -> None:
     assert trade(BinanceUsdm, go).code == "-4164"
 
 
-@BOTH
+@EACH
 def test_one_client_id_is_one_order(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.resting(Side.BUY, QTY)
@@ -292,11 +310,12 @@ def test_one_client_id_is_one_order(kind: Kind) -> None:
         return await refused(desk.venue.place(order)), await desk.venue.open_orders()
 
     error, rows = trade(kind, go)
-    assert (error.verdict, error.code) == (Verdict.REJECTED, "-4116" if kind is BinanceUsdm else "51016")
+    codes: dict[Kind, str] = {BinanceUsdm: "-4116", Okx: "51016", Bybit: "110072"}
+    assert (error.verdict, error.code) == (Verdict.REJECTED, codes[kind])
     assert len(rows) == 1
 
 
-@BOTH
+@EACH
 def test_an_order_nobody_placed_is_not_found(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         return [
@@ -307,7 +326,7 @@ def test_an_order_nobody_placed_is_not_found(kind: Kind) -> None:
     assert [error.verdict for error in trade(kind, go)] == [Verdict.NOT_FOUND, Verdict.NOT_FOUND]
 
 
-@BOTH
+@EACH
 def test_a_wrong_key_and_a_wrong_secret_are_auth(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         verdicts = []
@@ -322,7 +341,7 @@ def test_a_wrong_key_and_a_wrong_secret_are_auth(kind: Kind) -> None:
     assert trade(kind, go) == [Verdict.AUTH, Verdict.AUTH]
 
 
-@BOTH
+@EACH
 def test_an_order_signed_ten_seconds_ago_is_refused_by_the_venue(kind: Kind) -> None:
     """The fence that the venue itself holds: recvWindow, and on OKX expTime (its timestamp allows 30 s)."""
 
@@ -335,14 +354,15 @@ def test_an_order_signed_ten_seconds_ago_is_refused_by_the_venue(kind: Kind) -> 
         return error, await desk.venue.positions()
 
     error, positions = trade(kind, go)
-    assert (error.verdict, error.code) == (Verdict.REJECTED, "-1021" if kind is BinanceUsdm else "50036")
+    codes: dict[Kind, str] = {BinanceUsdm: "-1021", Okx: "50036", Bybit: "10002"}
+    assert (error.verdict, error.code) == (Verdict.REJECTED, codes[kind])
     assert positions == ()
 
 
 # -- a venue in trouble --
 
 
-@BOTH
+@EACH
 def test_an_answer_dropped_after_the_fill_is_ambiguous_and_the_order_is_there(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.crossing(Side.BUY, QTY)
@@ -356,7 +376,7 @@ def test_an_answer_dropped_after_the_fill_is_ambiguous_and_the_order_is_there(ki
     assert [position.net for position in positions] == [QTY]  # once: nothing was sent again
 
 
-@BOTH
+@EACH
 def test_a_venue_that_is_down_answers_nothing_and_later_knows_no_such_order(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.crossing(Side.BUY, QTY)
@@ -375,7 +395,7 @@ def test_a_venue_that_is_down_answers_nothing_and_later_knows_no_such_order(kind
     assert later.verdict is Verdict.NOT_FOUND
 
 
-@BOTH
+@EACH
 def test_a_partial_ioc_ends_canceled_with_what_it_got(kind: Kind) -> None:
     async def go(desk: Desk) -> Any:
         order = await desk.crossing(Side.BUY, QTY)
@@ -411,7 +431,7 @@ def addresses() -> Iterator[list[Any]]:
     _seen = None
 
 
-@BOTH
+@EACH
 def test_every_method_stays_on_loopback(kind: Kind, addresses: list[Any]) -> None:
     async def go(desk: Desk) -> None:
         order = await desk.resting(Side.BUY, QTY)

@@ -10,10 +10,11 @@ import pytest
 from tests.integration.trading.venues.scripted import SYMBOL, Adapter, Answer, an_order, run, scripted
 from trading.domain.market import TimeInForce
 from trading.venues.binanceusdm import BinanceUsdm
+from trading.venues.bybit import Bybit
 from trading.venues.interface import OrderStatus, VenueError, Verdict
 from trading.venues.okx import Okx
 
-KINDS: tuple[type[Adapter], ...] = (BinanceUsdm, Okx)
+KINDS: tuple[type[Adapter], ...] = (BinanceUsdm, Okx, Bybit)
 ACCEPTED: dict[type[Adapter], Answer] = {
     BinanceUsdm: Answer(
         {
@@ -30,6 +31,9 @@ ACCEPTED: dict[type[Adapter], Answer] = {
     ),
     Okx: Answer(
         {"code": "0", "msg": "", "data": [{"ordId": "312269865356374016", "clOrdId": "x", "sCode": "0"}]}
+    ),
+    Bybit: Answer(
+        {"retCode": 0, "retMsg": "OK", "result": {"orderId": "c6f055d9-7f21", "orderLinkId": "x"}, "time": 1}
     ),
 }
 KEY = "cb0123456789abcdef0123456789abcd"
@@ -91,26 +95,49 @@ def test_okx_order_is_in_contracts_and_carries_its_own_expiry() -> None:
     assert (report.status, report.filled, report.qty) == (None, None, Decimal("0.4"))
 
 
+def test_bybit_order_is_one_signed_post_with_a_short_window() -> None:
+    report, server = place(Bybit, ACCEPTED[Bybit])
+    assert [(seen.method, seen.path) for seen in server.seen] == [("POST", "/v5/order/create")]
+    assert json.loads(server.seen[0].body) == {
+        "category": "linear",
+        "symbol": "BTCUSDT",
+        "side": "Buy",
+        "orderType": "Limit",
+        "timeInForce": "IOC",
+        "qty": "0.4",
+        "price": "61800.1",
+        "positionIdx": 0,
+        "orderLinkId": KEY,
+    }
+    headers = {name.lower(): value for name, value in server.seen[0].headers.items()}
+    assert headers["x-bapi-recv-window"] == "5000"
+    assert len(headers["x-bapi-sign"]) == 64
+    assert (report.status, report.filled, report.venue_order_id) == (None, None, "c6f055d9-7f21")
+
+
 @pytest.mark.parametrize(
-    ("order", "binance", "okx"),
+    ("order", "binance", "okx", "bybit"),
     [
-        ({"post_only": True, "time_in_force": TimeInForce.GTC}, "GTX", "post_only"),
-        ({"time_in_force": TimeInForce.FOK}, "FOK", "fok"),
-        ({"time_in_force": TimeInForce.GTC}, "GTC", "limit"),
+        ({"post_only": True, "time_in_force": TimeInForce.GTC}, "GTX", "post_only", "PostOnly"),
+        ({"time_in_force": TimeInForce.FOK}, "FOK", "fok", "FOK"),
+        ({"time_in_force": TimeInForce.GTC}, "GTC", "limit", "GTC"),
     ],
 )
-def test_time_in_force_in_each_dialect(order: dict[str, Any], binance: str, okx: str) -> None:
+def test_time_in_force_in_each_dialect(order: dict[str, Any], binance: str, okx: str, bybit: str) -> None:
     _, server = place(BinanceUsdm, ACCEPTED[BinanceUsdm], order=order)
     assert parse_qs(server.seen[0].body)["timeInForce"] == [binance]
     _, server = place(Okx, ACCEPTED[Okx], order=order)
     assert json.loads(server.seen[0].body)["ordType"] == okx
+    _, server = place(Bybit, ACCEPTED[Bybit], order=order)
+    assert json.loads(server.seen[0].body)["timeInForce"] == bybit
 
 
 def test_reduce_only_in_each_dialect() -> None:
     _, server = place(BinanceUsdm, ACCEPTED[BinanceUsdm], order={"reduce_only": True})
     assert parse_qs(server.seen[0].body)["reduceOnly"] == ["true"]
-    _, server = place(Okx, ACCEPTED[Okx], order={"reduce_only": True})
-    assert json.loads(server.seen[0].body)["reduceOnly"] is True
+    for kind in (Okx, Bybit):
+        _, server = place(kind, ACCEPTED[kind], order={"reduce_only": True})
+        assert json.loads(server.seen[0].body)["reduceOnly"] is True
 
 
 SILENCES = [
@@ -172,6 +199,14 @@ REFUSALS: list[tuple[type[Adapter], Answer, Verdict, str]] = [
     (Okx, Answer({"code": "50013", "data": [], "msg": "busy"}, 429), Verdict.RATE_LIMITED, "50013"),
     (Okx, Answer({"code": "50013", "data": [], "msg": "busy"}, 503), Verdict.AMBIGUOUS, "50013"),
     (Okx, Answer({"code": "50001", "data": [], "msg": "upgrade"}, 503), Verdict.MAINTENANCE, "50001"),
+    (Bybit, Answer({"retCode": 110007, "retMsg": "ab not enough"}), Verdict.REJECTED, "110007"),
+    (Bybit, Answer({"retCode": 10002, "retMsg": "recv_window"}), Verdict.REJECTED, "10002"),
+    (Bybit, Answer({"retCode": 10004, "retMsg": "error sign"}), Verdict.AUTH, "10004"),
+    (Bybit, Answer({"retCode": 10006, "retMsg": "Too many visits"}), Verdict.RATE_LIMITED, "10006"),
+    (Bybit, Answer("access too frequent", 403), Verdict.RATE_LIMITED, "http_403"),
+    (Bybit, Answer({"retCode": 10016, "retMsg": "Server error"}), Verdict.AMBIGUOUS, "10016"),
+    (Bybit, Answer({"retCode": 10000, "retMsg": "Server Timeout"}), Verdict.AMBIGUOUS, "10000"),
+    (Bybit, Answer({"retCode": 110066, "retMsg": "not allowed"}), Verdict.MAINTENANCE, "110066"),
 ]
 
 
@@ -204,7 +239,11 @@ def test_the_last_look_is_for_orders_only(kind: type[Adapter]) -> None:
     def refuse(method: str, url: str) -> None:
         raise RuntimeError(f"{method} {url}")
 
-    answers = {"/fapi/v1/order": Answer({}), "/api/v5/trade/cancel-order": Answer({"code": "0", "data": []})}
+    answers = {
+        "/fapi/v1/order": Answer({}),
+        "/api/v5/trade/cancel-order": Answer({"code": "0", "data": []}),
+        "/v5/order/cancel": Answer({"retCode": 0, "result": {}}),
+    }
 
     async def go() -> list[str]:
         async with scripted(kind, answers, before_send=refuse) as (venue, server):

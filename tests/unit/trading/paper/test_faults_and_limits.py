@@ -91,6 +91,6 @@ def test_orders_are_counted_per_10_s_and_per_minute() -> None:
 
 
 def test_a_window_slides() -> None:
-    limit = WindowLimit()
+    limit = WindowLimit(2_000)
     assert [limit.fits("a", 2, NOW_MS + ms) for ms in (0, 1000, 1999, 2000)] == [True, True, False, True]
     assert limit.fits("b", 2, NOW_MS + 2000)

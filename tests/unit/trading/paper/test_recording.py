@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.unit.trading.paper.recordings import recording
-from trading.paper.instruments import BINANCE, OKX
+from trading.paper.instruments import BINANCE, BYBIT, OKX
 from trading.paper.recording import MINUTE_MS, RecordedMarket, recorded_edges
 
 D = Decimal
@@ -51,6 +51,17 @@ def test_a_minutes_close_holds_for_that_minute(lean: Path) -> None:
     assert market.ladder("binanceusdm", BINANCE[0], START_MS + MINUTE_MS - 1) is ladder
     assert market.ladder("binanceusdm", BINANCE[0], START_MS + MINUTE_MS).bids[0][0] == D("17219.8")
     assert market.ladder("okx", OKX[0], START_MS).asks[0][0] == D("17210.5")
+
+
+def test_a_third_venue_quotes_as_the_second_recorded_one(lean: Path) -> None:
+    market = RecordedMarket(lean, start_ms=START_MS)
+    second, third = market.ladder("okx", OKX[0], START_MS), market.ladder("bybit", BYBIT[0], START_MS)
+    assert [(side[0][0]) for side in (third.bids, third.asks)] == [
+        side[0][0] for side in (second.bids, second.asks)
+    ]
+    assert third.asks[0][1] % BYBIT[0].lot == 0 < third.asks[0][1]
+    rates = {market.funding_rate(venue, "BTC", START_MS) for venue in ("okx", "bybit")}
+    assert len(rates) == 1
 
 
 def test_speed_and_jumps(lean: Path) -> None:

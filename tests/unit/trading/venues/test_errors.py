@@ -25,9 +25,18 @@ OKX = {
     Verdict.MAINTENANCE: "50001 51030",
     Verdict.AMBIGUOUS: "50004 50005 50013 50026 51410 99999",
 }
+BYBIT = {
+    Verdict.REJECTED: """10001 10002 110003 110094 110004 110007 110012 110044 110017 110072 110025 110026
+        110043 110024 110028""",
+    Verdict.RATE_LIMITED: "10006 10018",
+    Verdict.NOT_FOUND: "110001 110008 110010",
+    Verdict.AUTH: "10003 10004 10005 10010 33004",
+    Verdict.MAINTENANCE: "110066",
+    Verdict.AMBIGUOUS: "429 10000 10014 10016 10429 110079 999999",
+}
 CASES = [
     (venue, code, verdict)
-    for venue, table in (("binanceusdm", BINANCE), ("okx", OKX))
+    for venue, table in (("binanceusdm", BINANCE), ("okx", OKX), ("bybit", BYBIT))
     for verdict, codes in table.items()
     for code in codes.split()
 ]
@@ -77,10 +86,23 @@ def test_what_is_no_clear_answer_is_ambiguous(status: int, answer: Any, text: st
         ("binanceusdm", {"code": 200, "msg": "success"}),
         ("okx", {"code": "0", "data": [{"ordId": "1", "sCode": "0"}]}),
         ("okx", {"code": "0", "data": []}),
+        ("bybit", {"retCode": 0, "retMsg": "OK", "result": {"orderId": "1"}, "retExtInfo": {}, "time": 1}),
     ],
 )
 def test_a_good_answer_is_no_error(venue: str, answer: Any) -> None:
     assert refusal(venue, status=200, answer=answer, text="") is None
+
+
+def test_bybit_refuses_with_http_200_and_a_number() -> None:
+    error = refusal("bybit", status=200, answer={"retCode": 110007, "retMsg": "ab not enough"}, text="body")
+    assert error is not None
+    assert (error.code, error.verdict, error.detail) == ("110007", Verdict.REJECTED, "body")
+
+
+def test_only_bybit_bars_an_address_with_403() -> None:
+    verdicts = {venue: verdict_of(venue, "", status=403) for venue in VERDICTS}
+    assert verdicts.pop("bybit") is Verdict.RATE_LIMITED
+    assert set(verdicts.values()) == {Verdict.AMBIGUOUS}
 
 
 def test_okx_names_the_reason_in_the_row_not_on_top() -> None:

@@ -1,16 +1,18 @@
 """With a base URL no string of a client points away from this machine, and a missed one stops the start."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from trading.venues.base import CcxtVenue
 from trading.venues.binanceusdm import BinanceUsdm
+from trading.venues.bybit import Bybit
 from trading.venues.interface import VenueEndpoint
 from trading.venues.loopback import LOOPBACK, assert_loopback, every_url, rebased
 from trading.venues.okx import Okx
 
-KINDS = (BinanceUsdm, Okx)
+KINDS = (BinanceUsdm, Okx, Bybit)
 
 
 def endpoint(
@@ -76,6 +78,20 @@ def test_testnets_are_the_venues_own_and_okx_marks_its_requests() -> None:
     assert urlsplit(binance.orders.urls["api"]["fapiPrivate"]).hostname == "demo-fapi.binance.com"
     okx = Okx(endpoint(Okx, profile="testnet", base_url=None))
     assert okx.orders.headers["x-simulated-trading"] == "1"
+    bybit = Bybit(endpoint(Bybit, profile="testnet", base_url=None))
+    assert set(every_url(bybit.orders.urls["api"])) == {"https://api-testnet.{hostname}"}
+
+
+class Patient(Bybit):
+    def _client(self, credentials: dict[str, Any]) -> Any:
+        client = super()._client(credentials)
+        client.options["recvWindow"] = 10_000
+        return client
+
+
+def test_a_client_that_lets_its_orders_wait_longer_than_five_seconds_is_refused() -> None:
+    with pytest.raises(ValueError, match="recvWindow"):
+        Patient(endpoint(Bybit))
 
 
 def test_websockets_keep_their_scheme() -> None:
