@@ -225,6 +225,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_connect_timeout": 5,
     "health_check_interval": 10,
+    # Of a sender (a worker's own connection is retried for ever): a stop must not wait for a dead broker.
+    "max_retries": 0,
 }
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_TASK_SOFT_TIME_LIMIT = 270

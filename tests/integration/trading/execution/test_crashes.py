@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
+import kombu.utils.functional
 import pytest
 from django.db import OperationalError, connection
+from pytest_django.fixtures import Settings
 
 from tests.integration.trading.execution.bench import A, B, Bench, Killed
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged
 from trading import tasks
-from trading.execution import machine, sweep
+from trading.execution import machine, nudge, sweep
 from trading.execution.sweep import Sweeper, late
 from trading.models import Execution, OrderIntent
 
@@ -217,3 +220,19 @@ def test_a_process_that_stalls_between_claim_and_network_does_not_send(bench: Be
     assert not bench.orders(A) + bench.orders(B)
     assert row.state == "ABORTED_CLEAN"
     assert_books_agree(bench)
+
+
+def test_a_dead_broker_holds_nobody_up(
+    transactional_db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kombu would try again for six seconds, and whoever presses a stop with it."""
+    from celery import Celery
+
+    naps: list[float] = []
+    app = Celery("nobody-listens", broker="redis+socket:///nowhere/valkey.sock", set_as_current=False)
+    app.conf.broker_transport_options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    app.conf.task_publish_retry = settings.CELERY_TASK_PUBLISH_RETRY
+    monkeypatch.setattr(kombu.utils.functional, "sleep", naps.append)
+    monkeypatch.setattr(nudge, "current_app", app)
+    nudge.nudge("trading.drive", uuid4())
+    assert naps == []
