@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,7 +60,7 @@ def histories(draw: st.DrawFn) -> list[Entry]:
     bills = draw(st.lists(st.tuples(kinds, money, decimals("0", "1", 8)), max_size=5))
     entries += [billed(n, *bill) for n, bill in enumerate(bills)]
     for number, amount in enumerate(draw(st.lists(money, max_size=3))):
-        named = {"venue": "okx", "currency": "USDT", "at": AT}
+        named: dict[str, Any] = {"venue": "okx", "currency": "USDT", "at": AT}
         entries.append(ledger.of_adjustment(f"adjustment:{number}", amount=amount, **named))
         entries.append(ledger.of_departure(f"transfer:{number}", amount=abs(amount), **named))
         entries.append(ledger.of_rounding(f"rounding:{number}", symbol=BTC, amount=amount, **named))
