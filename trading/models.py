@@ -344,7 +344,7 @@ class VenueBill(models.Model):
 class LedgerEntry(models.Model):
     """Append-only: one event of money. `source` names the fill, bill, transfer or adjustment behind it."""
 
-    source = models.CharField(max_length=160, unique=True)
+    source = models.CharField(max_length=200, unique=True)
     kind = models.CharField(max_length=12, choices=_choices(EntryKind))
     venue = models.CharField(max_length=32)
     symbol = models.CharField(max_length=40, blank=True)

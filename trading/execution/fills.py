@@ -20,6 +20,7 @@ from trading.domain import pnl
 from trading.domain.market import Side
 from trading.domain.order_state import OrderState, may_move
 from trading.ledger.posting import post_fill
+from trading.ledger.rounding import settle
 from trading.models import Attempt, Fill, OrderIntent, Position
 from trading.venues.interface import FillReport, OrderReport, OrderStatus, VenueError, Verdict
 
@@ -116,6 +117,7 @@ def _record_fill(order: OrderIntent, fill: FillReport) -> None:
     order.fee += fill.fee
     moved = apply_to_position(order.venue, order.symbol, fill.side, fill.qty, fill.price, fill.fee)
     post_fill(row, *moved, execution_id=order.leg.execution_id)
+    settle(row.venue, row.symbol, row.trade_id)  # the statement may have been first
     if order.purpose == "open":
         reservations.consume(order.leg.execution_id, order.leg.index, fill.qty)
 

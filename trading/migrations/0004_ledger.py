@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("source", models.CharField(max_length=160, unique=True)),
+                ("source", models.CharField(max_length=200, unique=True)),
                 (
                     "kind",
                     models.CharField(
