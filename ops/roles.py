@@ -69,6 +69,7 @@ REQUESTS: dict[str, set[str]] = {
         "trading.revoke_envelope",
         "trading.close",
         "trading.flatten",
+        "trading.record_transfer",
     },
     RISK_MANAGER: _OWN
     | _INCIDENTS
@@ -78,6 +79,7 @@ REQUESTS: dict[str, set[str]] = {
         "ops.post_only",
         "ops.reduce_only",
         "ops.set_policy",
+        "trading.record_transfer",
         "trading.revoke_envelope",
     },
     ADMIN: _OWN | _PEOPLE | {"ops.set_policy", "ops.hold"},

@@ -1,5 +1,5 @@
 """The desk's trading verbs; importing this registers them."""
 
-from trading.actions import close, envelope, execute, flatten
+from trading.actions import close, envelope, execute, flatten, transfer
 
-__all__ = ["close", "envelope", "execute", "flatten"]
+__all__ = ["close", "envelope", "execute", "flatten", "transfer"]

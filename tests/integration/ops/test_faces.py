@@ -191,6 +191,17 @@ def a_token(who: str) -> Data:
     return {"token": token_row(who)[0].token_key}
 
 
+def a_transfer(who: str) -> Data:
+    Venue.objects.get_or_create(name="okx")
+    return {
+        "from_venue": "outside",
+        "to_venue": "okx",
+        "currency": "USDT",
+        "amount": "1000",
+        "txid": f"0x{who}",
+    }
+
+
 INPUTS: dict[str, Arrange] = {
     "ops.acknowledge_incident": an_incident(comment="seen"),
     "ops.acknowledge_root_cause": an_incident(text="a cable"),
@@ -228,6 +239,7 @@ INPUTS: dict[str, Arrange] = {
     "trading.execute": a_market,
     "trading.flatten": always(venue="okx"),
     "trading.grant_envelope": always(**ENVELOPE),
+    "trading.record_transfer": a_transfer,
     "trading.revoke_envelope": an_envelope,
 }
 ACTIONS = sorted(name for name in INPUTS if registry.knows(name))
