@@ -142,7 +142,7 @@ def test_what_is_wrong_is_named(field: str, value: str) -> None:
 
 
 def test_a_viewer_records_nothing() -> None:
-    data = {"from_venue": A, "to_venue": B, "currency": "USDT", "amount": "1", "txid": "0x3"}
+    data: dict[str, Any] = {"from_venue": A, "to_venue": B, "currency": "USDT", "amount": "1", "txid": "0x3"}
     with pytest.raises(Refusal):
         factories.submit("victor", "trading.record_transfer", **data)
     assert not Transfer.objects.exists()
