@@ -1,6 +1,7 @@
 """The profit of an execution by parts, from its rows."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +34,17 @@ def parts(execution: Execution, *, marks: Marks, rates: Mapping[str, Decimal] | 
         funding=funding or ZERO,
         rounding=-(rounding.aggregate(Sum("amount"))["amount__sum"] or ZERO),
     )
+
+
+def as_dict(execution: Execution, *, marks: Marks) -> dict[str, Any]:
+    """`attribution` and `edge_bps`, JSON-ready. A dry run earns nothing: null."""
+    found = None if execution.dry_run else parts(execution, marks=marks)
+    told = edges(execution)
+    split = {f.name: getattr(found, f.name) for f in fields(Parts)} if found else {}
+    return {
+        "attribution": {**split, "net": found.net} if found else None,
+        "edge_bps": {f.name: getattr(told, f.name) for f in fields(EdgeStory)},
+    }
 
 
 def edges(execution: Execution) -> EdgeStory:

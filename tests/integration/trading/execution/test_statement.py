@@ -7,10 +7,14 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from tests.integration.trading.execution.bench import BTC, A, B, Bench
+from tests import factories
+from tests.in_process import Caller
+from tests.integration.trading.execution.bench import BTC, EDGE_BPS, A, B, Bench
 from tests.integration.trading.execution.statements import statement
+from trading.domain.canonical import canonical_json
 from trading.domain.ledger import Account
 from trading.domain.market import Side
+from trading.domain.plan import Plan
 from trading.execution.fills import _record_fill
 from trading.ledger import attribution, bills
 from trading.ledger.bills import post_bills
@@ -134,10 +138,12 @@ def test_the_parts_of_one_execution_are_its_lines(bench: Bench) -> None:
 def test_the_edge_is_told_three_times(bench: Bench) -> None:
     execution = bench.drive(bench.open())
     told = attribution.edges(Execution.objects.select_related("approval").get(pk=execution.pk))
+    plan = Plan.from_json(canonical_json(execution.plan))
+    assert plan.edge is not None
+    assert told.at_send == plan.edge.net_bps
     assert told.seen is not None
-    assert told.at_send is not None
     assert told.captured is not None
-    assert told.captured > told.at_send > 0
+    assert abs(told.captured - EDGE_BPS) < 1  # the books are a spread wide
 
 
 def test_a_trade_that_is_not_ours_is_found_and_named(bench: Bench) -> None:
@@ -164,6 +170,17 @@ def test_a_fill_the_venue_does_not_know(bench: Bench) -> None:
     assert kinds(found) == {"statement", "fill"}
     assert {each.currency for each in found} == {"BNB"}
     assert {each.amount for each in found} == {D("0.03")}
+
+
+def test_an_execution_shows_where_its_profit_comes_from(bench: Bench) -> None:
+    execution = bench.drive(bench.open())
+    viewer = Caller(factories.person("victor"))
+    told = viewer.get(f"/api/ui/executions/{execution.pk}").body
+    parts, edge = told["attribution"], told["edge_bps"]
+    assert sum((D(parts[name]) for name in parts if name != "net"), D(0)) == D(parts["net"])
+    assert D(parts["net"]) == D(told["pnl"]["net"])
+    assert set(edge) == {"seen", "at_send", "captured"}
+    assert None not in edge.values()
 
 
 def test_funding_goes_to_those_who_held(bench: Bench) -> None:
