@@ -45,7 +45,7 @@ def read_and_book(venue: str) -> tuple[int, Balance]:
     """`post_bills`, and the balance at the very end of that statement."""
     bills, balance = _read(venue, since=_since(venue))
     with transaction.atomic():
-        _lock(venue)
+        lock(venue)
         started = _opened_at(venue) or _open_books(venue, bills, balance)
         new = book(venue, [bill for bill in bills if bill.at >= started])
     return new, balance
@@ -94,7 +94,7 @@ def _open_books(venue: str, bills: Sequence[BillReport], balance: Balance) -> da
 
 
 def book(venue: str, bills: Iterable[BillReport]) -> int:
-    """Inside a transaction: keep and book what is new among `bills`; how many were."""
+    """Inside a transaction that holds `lock`: keep and book what is new among `bills`; how many were."""
     bills = list(bills)
     known = VenueBill.objects.filter(venue=venue, bill_id__in=[bill.bill_id for bill in bills])
     seen = set(known.values_list("bill_id", flat=True))
@@ -109,7 +109,7 @@ def book(venue: str, bills: Iterable[BillReport]) -> int:
     return len(new)
 
 
-def _lock(venue: str) -> None:
+def lock(venue: str) -> None:
     """One reader of a venue's statement at a time."""
     Venue.objects.get_or_create(name=venue)
     Venue.objects.select_for_update(no_key=True).get(name=venue)
