@@ -12,7 +12,11 @@ DECLARE
         'ops_incidentevent',
         'trading_attempt',
         'trading_executiontransition',
-        'trading_fill'
+        'trading_fill',
+        'trading_fundingpayment',
+        'trading_ledgerentry',
+        'trading_ledgerline',
+        'trading_venuebill'
     ];
     owned text[] := ARRAY[
         'auth_group',

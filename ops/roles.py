@@ -72,6 +72,7 @@ REQUESTS: dict[str, set[str]] = {
         "trading.rescue",
         "trading.resolve_unknown",
         "trading.assign_residual",
+        "trading.record_transfer",
     },
     RISK_MANAGER: _OWN
     | _INCIDENTS
@@ -81,6 +82,7 @@ REQUESTS: dict[str, set[str]] = {
         "ops.post_only",
         "ops.reduce_only",
         "ops.set_policy",
+        "trading.record_transfer",
         "trading.revoke_envelope",
     },
     ADMIN: _OWN | _PEOPLE | {"ops.set_policy", "ops.hold"},

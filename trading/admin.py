@@ -107,3 +107,76 @@ class FlattenJobAdmin(ReadOnly):
     list_select_related = ("requested_by",)
     search_fields = ("id", "reason", "requested_by__username")
     date_hierarchy = "created_at"
+
+
+@admin.register(models.VenueBill)
+class VenueBillAdmin(Journal):
+    list_display = ("at", "venue", "kind", "symbol", "amount", "fee", "currency", "trade_id", "bill_id")
+    list_filter = ("venue", "kind", "currency", "symbol")
+    search_fields = ("bill_id", "trade_id")
+    date_hierarchy = "at"
+
+
+class LinesInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = models.LedgerLine
+    fields = readonly_fields = ("venue", "account", "amount", "currency")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_: Any) -> bool:
+        return False
+
+
+@admin.register(models.LedgerEntry)
+class LedgerEntryAdmin(Journal):
+    list_display = ("at", "kind", "venue", "symbol", "execution", "source", "detail")
+    list_filter = ("kind", "venue", "symbol")
+    list_select_related = ("execution",)
+    search_fields = ("source", "execution__id", "detail")
+    date_hierarchy = "at"
+    inlines = (LinesInline,)
+
+
+@admin.register(models.LedgerLine)
+class LedgerLineAdmin(Journal):
+    list_display = ("entry", "venue", "account", "amount", "currency")
+    list_filter = ("venue", "account", "currency")
+    list_select_related = ("entry",)
+    search_fields = ("entry__source",)
+
+
+@admin.register(models.FundingPayment)
+class FundingPaymentAdmin(Journal):
+    list_display = ("at", "execution", "venue", "symbol", "qty", "amount", "currency")
+    list_filter = ("venue", "symbol")
+    list_select_related = ("execution",)
+    search_fields = ("execution__id",)
+    date_hierarchy = "at"
+
+
+@admin.register(models.Transfer)
+class TransferAdmin(ReadOnly):
+    list_display = (
+        "created_at",
+        "from_venue",
+        "to_venue",
+        "amount",
+        "currency",
+        "txid",
+        "departed",
+        "arrived",
+    )
+    list_filter = ("from_venue", "to_venue", "currency")
+    search_fields = ("txid",)
+    date_hierarchy = "created_at"
+
+    @admin.display(boolean=True)
+    def departed(self, obj: models.Transfer) -> bool:
+        return obj.departure_id is not None
+
+    @admin.display(boolean=True)
+    def arrived(self, obj: models.Transfer) -> bool:
+        return obj.arrival_id is not None

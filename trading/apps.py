@@ -1,5 +1,15 @@
 from django.apps import AppConfig
 
+JOURNALS = (
+    "Attempt",
+    "ExecutionTransition",
+    "Fill",
+    "FundingPayment",
+    "LedgerEntry",
+    "LedgerLine",
+    "VenueBill",
+)
+
 
 class TradingConfig(AppConfig):
     name = "trading"
@@ -8,16 +18,15 @@ class TradingConfig(AppConfig):
         from ops import checklist, config, digests
         from ops.incidents import timeline
         from risk import exposure
-        from trading import actions, incident_story, metrics, readiness, status
+        from trading import actions, incident_story, metrics, models, readiness, status
         from trading.config import TradingConfig as Section
-        from trading.models import Attempt, ExecutionTransition, Fill
 
         assert actions
         config.register_section("trading", Section)
         exposure.register(readiness.holdings)
         timeline.register("trading", incident_story.tell)
-        for journal in (Attempt, ExecutionTransition, Fill):
-            digests.register(journal)
+        for journal in JOURNALS:
+            digests.register(getattr(models, journal))
         for item in readiness.ITEMS:
             checklist.register(item)
         status.register()

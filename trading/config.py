@@ -6,8 +6,9 @@ Every value is enforced by something; unknown keys are errors (the loader names 
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trading.domain.execution_state import Policy, Timing
 from trading.venues.interface import CLIENT_TIMEOUT_MS
@@ -112,12 +113,28 @@ class PaperConfig(Section):
     speed: Annotated[Decimal, Field(gt=0, le=100_000)] = Decimal(1)
 
 
+class ReportsConfig(Section):
+    """zone: where the desk's own day begins at midnight; an IANA name."""
+
+    zone: str = "UTC"
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):  # unknown, malformed, a directory
+            raise ValueError(f"{name!r} is no time zone; accepted: IANA names, Europe/Berlin") from None
+        return name
+
+
 class TradingConfig(Section):
     venues: dict[VenueName, VenueConfig]
     pairs: Annotated[tuple[PairConfig, ...], Field(min_length=1)]
     preflight: PreflightConfig
     execution: ExecutionConfig
     paper: PaperConfig = PaperConfig()
+    reports: ReportsConfig = ReportsConfig()
 
     @model_validator(mode="after")
     def _references(self) -> Self:

@@ -1,7 +1,8 @@
 """The desk's orders as rows. Every arrow of an order that crosses a process is a row first (spec 2.4).
 
-Written only by `trading.execution` and the actions; the admin and the API read. Quantities are base coin.
-Journals (transitions, attempts, fills) are append-only: the application role cannot UPDATE or DELETE them.
+Written only by `trading.execution`, `trading.ledger` and the actions; the admin and the API read. Quantities
+are base coin. Journals (transitions, attempts, fills, the ledger) are append-only: the application role
+cannot UPDATE or DELETE them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from django.db import models
 from django.db.models import F, Q
 
 from trading.domain.execution_state import ExecutionState, Policy, Purpose
+from trading.domain.ledger import Account, EntryKind
 from trading.domain.market import Side, TimeInForce
 from trading.domain.order_state import TERMINAL, OrderState
+from trading.venues.interface import BillKind
 
 ZERO = Decimal(0)
 
@@ -330,3 +333,122 @@ class FlattenJob(models.Model):
 
     def __str__(self) -> str:
         return f"flatten {self.state} {str(self.id)[:8]}"
+
+
+class VenueBill(models.Model):
+    """Append-only: one line of a venue's own statement, as read. What the ledger is checked against."""
+
+    venue = models.CharField(max_length=32)
+    bill_id = models.CharField(max_length=64)
+    kind = models.CharField(max_length=8, choices=_choices(BillKind))
+    symbol = models.CharField(max_length=40, blank=True)
+    currency = models.CharField(max_length=12)
+    amount = _decimal(help_text="Change of the wallet, fee included")
+    fee = _decimal(default=ZERO, help_text="> 0 paid")
+    trade_id = models.CharField(max_length=64, blank=True)
+    at = models.DateTimeField()
+    recorded_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index(fields=["venue", "at"]),
+            models.Index(fields=["venue", "symbol", "trade_id"]),
+        ]
+        constraints = [models.UniqueConstraint(fields=["venue", "bill_id"], name="bill_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount} {self.currency} on {self.venue}"
+
+
+class LedgerEntry(models.Model):
+    """Append-only: one event of money. `source` names the fill, bill, transfer or adjustment behind it."""
+
+    source = models.CharField(max_length=200, unique=True)
+    kind = models.CharField(max_length=12, choices=_choices(EntryKind))
+    venue = models.CharField(max_length=32)
+    symbol = models.CharField(max_length=40, blank=True)
+    execution = models.ForeignKey(Execution, null=True, on_delete=models.PROTECT, related_name="entries")
+    detail = models.TextField(blank=True)
+    at = models.DateTimeField(help_text="When it happened, by the venue's clock")
+    recorded_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name_plural = "ledger entries"
+        indexes = [models.Index(fields=["at"])]
+
+    def __str__(self) -> str:
+        return self.source
+
+
+class LedgerLine(models.Model):
+    """Append-only. The lines of an entry add up to zero per currency: the database refuses others."""
+
+    entry = models.ForeignKey(LedgerEntry, on_delete=models.PROTECT, related_name="lines")
+    venue = models.CharField(max_length=32)
+    account = models.CharField(max_length=12, choices=_choices(Account))
+    currency = models.CharField(max_length=40, help_text="Of base coins: the instrument's symbol")
+    amount = _decimal()
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["venue", "account", "currency"])]
+        constraints = [models.CheckConstraint(condition=~Q(amount=0), name="ledger_line_not_zero")]
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.account} {self.amount} {self.currency}"
+
+
+class FundingPayment(models.Model):
+    """Append-only: the part of a funding bill that belongs to one execution; the parts sum to the bill.
+
+    Without an execution: nothing of ours was open at that instant.
+    """
+
+    entry = models.ForeignKey(LedgerEntry, on_delete=models.PROTECT, related_name="funding")
+    execution = models.ForeignKey(Execution, null=True, on_delete=models.PROTECT, related_name="funding")
+    venue = models.CharField(max_length=32)
+    symbol = models.CharField(max_length=40)
+    currency = models.CharField(max_length=12)
+    qty = _decimal(default=ZERO, help_text="Held at that instant, base coin, signed")
+    amount = _decimal(help_text="> 0 received")
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["entry", "execution"], nulls_distinct=False, name="funding_share_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency} on {self.venue} {self.symbol}"
+
+
+class Transfer(models.Model):
+    """Money on its way from one venue to another: in transit until its arrival is on a venue's statement."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    from_venue = models.CharField(max_length=32)
+    to_venue = models.CharField(max_length=32)
+    currency = models.CharField(max_length=12)
+    amount = _decimal()
+    txid = models.CharField(max_length=128, unique=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    departure = models.OneToOneField(VenueBill, null=True, on_delete=models.PROTECT, related_name="departed")
+    arrival = models.OneToOneField(VenueBill, null=True, on_delete=models.PROTECT, related_name="arrived")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="transfer_amount_positive"),
+            models.CheckConstraint(condition=~Q(from_venue=F("to_venue")), name="transfer_between_two"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency} {self.from_venue} → {self.to_venue}"

@@ -2,6 +2,7 @@ from django.urls import path
 
 from ops.api.views import ActionView
 from trading.api import views as v
+from trading.api.reports import PnlReportView
 
 urlpatterns = [
     path("api/arb/preview", v.PreviewView.as_view()),
@@ -16,4 +17,5 @@ urlpatterns = [
     path("api/ui/executions/<uuid:execution_id>", v.ExecutionView.as_view()),
     path("api/ui/orders", v.OrdersView.as_view()),
     path("api/ui/fills", v.FillsView.as_view()),
+    path("api/reports/pnl", PnlReportView.as_view()),
 ]

@@ -39,9 +39,14 @@ OWNED = {
         "ExecutionTransition",
         "Fill",
         "FlattenJob",
+        "FundingPayment",
+        "LedgerEntry",
+        "LedgerLine",
         "Leg",
         "OrderIntent",
         "Position",
+        "Transfer",
+        "VenueBill",
     },
     "risk": {"GateLock", "Reservation"},
     "leadership": {"Lease"},
@@ -78,6 +83,7 @@ WRITERS = {
     "cryptobot/demo_desk.py": "the first people of a paper desk",
     "trading/actions/": "the actions",
     "trading/execution/": "the workers",
+    "trading/ledger/": "the books: called by the workers, the statement reader, actions",
     "risk/reservations.py": "called by the gate's callers",
 }
 

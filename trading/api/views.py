@@ -21,6 +21,7 @@ from ops.canonical import plain
 from trading import selectors
 from trading.domain.execution_state import ExecutionState
 from trading.domain.order_state import OrderState
+from trading.ledger import attribution
 from trading.models import Execution, Fill, FlattenJob, OrderIntent, Preflight
 from trading.services import venue_reads
 from trading.services.answers import edges_json, preview_json
@@ -121,12 +122,16 @@ class ExecutionsView(APIView):
 
 
 class ExecutionView(APIView):
+    """One execution, with its profit by parts and its edge as asked, sent and captured."""
+
     @extend_schema(responses=ANY)
     def get(self, request: Request, execution_id: UUID) -> Response:
         row = _executions().filter(pk=execution_id).first()
         if row is None:
             raise Http404(f"no execution {execution_id}")
-        return Response(selectors.execution(row, marks=venue_reads.marks()))
+        marks = venue_reads.marks()
+        body = selectors.execution(row, marks=marks)
+        return Response({**body, **attribution.as_dict(row, marks=marks)})
 
 
 def _executions() -> Any:

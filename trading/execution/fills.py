@@ -19,6 +19,8 @@ from trading.domain import pnl
 from trading.domain.execution_state import Purpose
 from trading.domain.market import Side
 from trading.domain.order_state import OrderState, may_move
+from trading.ledger.posting import post_fill
+from trading.ledger.rounding import settle
 from trading.models import Attempt, Fill, OrderIntent, Position
 from trading.venues.interface import FillReport, OrderReport, OrderStatus, VenueError, Verdict
 
@@ -84,7 +86,7 @@ def _text(heard: str, length: int) -> str:
 
 def record_fill(order: OrderIntent, fill: FillReport) -> None:
     """Once per (venue, symbol, trade id): position, order sums and reservation move with it or not at all."""
-    _, new = Fill.objects.get_or_create(
+    row, new = Fill.objects.get_or_create(
         venue=order.venue,
         symbol=order.symbol,
         trade_id=fill.trade_id,
@@ -104,22 +106,24 @@ def record_fill(order: OrderIntent, fill: FillReport) -> None:
     order.filled += fill.qty
     order.quote_filled += fill.qty * fill.price
     order.fee += fill.fee
-    apply_to_position(order.venue, order.symbol, fill.side, fill.qty, fill.price, fill.fee)
+    moved = apply_to_position(order.venue, order.symbol, fill.side, fill.qty, fill.price, fill.fee)
+    post_fill(row, *moved, execution_id=order.leg.execution_id)
+    settle(row.venue, row.symbol, row.trade_id)  # the statement may have been first
     if Purpose(order.purpose).opens:
         reservations.consume(order.leg.execution_id, order.leg.index, fill.qty)
 
 
 def apply_to_position(
     venue: str, symbol: str, side: Side, qty: Decimal, price: Decimal, fee: Decimal
-) -> Position:
-    """Move the (venue, instrument) position by one fill, under its row lock."""
+) -> tuple[pnl.Position, pnl.Position]:
+    """Move the (venue, instrument) position by one fill, under its row lock. Before and after it."""
     Position.objects.bulk_create([Position(venue=venue, symbol=symbol)], ignore_conflicts=True)
     row = Position.objects.select_for_update().get(venue=venue, symbol=symbol)
     before = pnl.Position(net=row.net, cost=row.cost, realised=row.realised, fees=row.fees)
     after = pnl.apply_fill(before, side=side, qty=qty, price=price, fee=fee)
     row.net, row.cost, row.realised, row.fees = after.net, after.cost, after.realised, after.fees
     row.save()
-    return row
+    return before, after
 
 
 def _next_state(order: OrderIntent, heard: Heard, window: timedelta) -> OrderState:

@@ -30,6 +30,7 @@ from trading.venues.errors import not_sent, refusal, silence
 from trading.venues.interface import (
     CLIENT_TIMEOUT_MS,
     ClockSample,
+    DeadMan,
     NewOrder,
     OrderReport,
     VenueEndpoint,
@@ -41,6 +42,7 @@ from trading.venues.loopback import assert_loopback, rebased
 ACCEPT_WINDOW_MS = 5_000  # recvWindow, expTime: how long a signed order stays acceptable (spec 5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MODE_SEC, PERMISSION_SEC, FEE_SEC, FUNDING_SEC = 2.0, 60.0, 600.0, 3600.0  # how long answers are kept
+KEPT = timedelta(days=90)  # how far back both venues answer for trades and bills, in full
 CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9]{1,32}")  # the narrowest of the venues (OKX)
 
 BeforeSend = Callable[[str, str], None]
@@ -125,6 +127,7 @@ class CcxtVenue(ABC):
 
     name: str
     order_path: str
+    dead_man: DeadMan
     reads_per_sec: ClassVar[float] = 10.0  # under half of what the venues allow; nothing retries
     burst: ClassVar[int] = 20
 
@@ -140,6 +143,7 @@ class CcxtVenue(ABC):
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._weight: dict[str, int] = {}
         self._next_turn = self._cool_until = 0.0
+        self._due: defaultdict[str, float] = defaultdict(float)
 
     # -- clients --
 
@@ -217,6 +221,13 @@ class CcxtVenue(ABC):
         if self._next_turn > now:
             await asyncio.sleep(self._next_turn - now)
 
+    async def spaced(self, name: str, seconds: float) -> None:
+        """At most one request of `name` in `seconds`, whoever asks: a long statement is many pages."""
+        now = time.monotonic()
+        due = max(now, self._due[name])
+        self._due[name] = due + seconds
+        await asyncio.sleep(due - now)
+
     def _sample(self, venue_time: datetime, before: datetime, round_trip: float) -> ClockSample:
         """`round_trip` seconds by the monotonic clock, begun at `before` by ours."""
         offset = venue_time - (before + timedelta(seconds=round_trip / 2))
@@ -280,6 +291,19 @@ class CcxtVenue(ABC):
         self.check_not_cooling()
         return await self._place(order, market_id)
 
+    def check_kept(self, since: datetime, *, now: datetime) -> None:
+        """Raises `VenueError` REJECTED `not_sent`: without what is forgotten it would only look complete."""
+        if since < now - KEPT:
+            raise not_sent(
+                self.name, f"since {since:%Y-%m-%d}: the venue keeps its records for {KEPT.days} days"
+            )
+
+    def check_dead_man(self, timeout_sec: int) -> None:
+        """Raises `VenueError` REJECTED `not_sent` for what the venue's timer does not take; 0 disarms."""
+        low, high = self.dead_man.min_sec, self.dead_man.max_sec
+        if timeout_sec and not low <= timeout_sec <= high:
+            raise not_sent(self.name, f"dead-man timer of {timeout_sec} s: {low} to {high} s, or 0 to disarm")
+
     @abstractmethod
     async def _place(self, order: NewOrder, market_id: str) -> OrderReport: ...
 
@@ -299,6 +323,11 @@ def _swaps(markets: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def at(milliseconds: Any) -> datetime:
     return EPOCH + timedelta(milliseconds=int(milliseconds))
+
+
+def milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since the epoch, rounded down. Raises TypeError for a naive `moment`."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def plain(value: Decimal) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from time import monotonic
 from typing import Any
@@ -20,6 +21,7 @@ from trading.venues.base import (
     Wire,
     at,
     guarded,
+    milliseconds,
     paced,
     plain,
     some,
@@ -28,7 +30,11 @@ from trading.venues.base import (
 from trading.venues.interface import (
     AccountSetup,
     Balance,
+    BillKind,
+    BillReport,
     ClockSample,
+    DeadMan,
+    DeadManScope,
     FillReport,
     NewOrder,
     OrderReport,
@@ -47,6 +53,16 @@ _STATUS = {
     "EXPIRED_IN_MATCH": OrderStatus.CANCELED,
     "REJECTED": OrderStatus.REJECTED,
 }
+_BILLS = {
+    "REALIZED_PNL": BillKind.TRADE,
+    "COMMISSION": BillKind.TRADE,
+    "FUNDING_FEE": BillKind.FUNDING,
+    "TRANSFER": BillKind.TRANSFER,
+    "INTERNAL_TRANSFER": BillKind.TRANSFER,
+    "INSURANCE_CLEAR": BillKind.OTHER,  # and whatever else Binance writes
+}
+_PAGE = 1000
+_SPAN_MS = 7 * 86_400_000  # the longest that one question about the past may cover
 _DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 _NO_CHANGE = "-4059"
 
@@ -58,6 +74,7 @@ class Client(Wire, ccxt.binanceusdm):  # type: ignore[misc]
 class BinanceUsdm(CcxtVenue):
     name = "binanceusdm"
     order_path = "/fapi/v1/order"
+    dead_man = DeadMan(DeadManScope.INSTRUMENT, min_sec=1, max_sec=86_400)
 
     def __init__(self, endpoint: VenueEndpoint, **options: Any) -> None:
         super().__init__(endpoint, **options)
@@ -97,8 +114,11 @@ class BinanceUsdm(CcxtVenue):
     @paced
     async def clock(self) -> ClockSample:
         before, start = utcnow(), monotonic()
-        answer = await self.data.fapiPublicGetTime()
-        return self._sample(at(answer["serverTime"]), before, monotonic() - start)
+        venue_time = await self._now()
+        return self._sample(venue_time, before, monotonic() - start)
+
+    async def _now(self) -> datetime:
+        return at((await self.data.fapiPublicGetTime())["serverTime"])
 
     @paced
     async def book(self, symbol: str, *, depth: int = 20) -> Book:
@@ -204,6 +224,21 @@ class BinanceUsdm(CcxtVenue):
             if error.code != _NO_CHANGE:
                 raise
 
+    @paced
+    async def bills(self, *, since: datetime) -> tuple[BillReport, ...]:
+        """Rows may appear late and push others to the next page: those that come twice count once."""
+        await self.load()
+        found: dict[str, BillReport] = {}
+        for span in await self._spans(since):
+            page = 0
+            rows: list[Mapping[str, Any]] = [{}] * _PAGE
+            while len(rows) == _PAGE:
+                page += 1
+                await self.spaced("income", 0.5)  # weight 30 of 2,400 a minute
+                rows = await self.data.fapiPrivateGetIncome({**span, "page": page, "limit": _PAGE})
+                found.update((bill.bill_id, bill) for bill in map(self._bill, rows))
+        return tuple(sorted(found.values(), key=lambda bill: bill.at))
+
     # -- orders --
 
     @guarded
@@ -246,6 +281,39 @@ class BinanceUsdm(CcxtVenue):
         rows = await self.orders.fapiPrivateGetUserTrades(request)
         return tuple(self._fill(row, symbol) for row in sorted(rows, key=lambda row: int(row["id"])))
 
+    @paced
+    async def trades(self, symbol: str, *, since: datetime) -> tuple[FillReport, ...]:
+        """The first rows by time, at most 7 days at a question, and from there on by id."""
+        request = {"symbol": await self._market_id(symbol), "limit": _PAGE}
+        rows: list[Mapping[str, Any]] = []
+        for span in await self._spans(since):
+            rows = await self._user_trades(request | span)
+            if rows:
+                break
+        page = rows
+        while page:  # until an empty one: the first ended where its 7 days did
+            page = await self._user_trades(request | {"fromId": int(page[-1]["id"]) + 1})
+            rows = rows + page
+        return tuple(self._fill(row, symbol) for row in rows)
+
+    async def _spans(self, since: datetime) -> list[dict[str, int]]:
+        """`startTime` and `endTime`, both included: questions that together reach from `since` past now."""
+        now = await self._now()
+        self.check_kept(since, now=now)
+        starts = range(milliseconds(since), milliseconds(now) + 1, _SPAN_MS)
+        return [{"startTime": start, "endTime": start + _SPAN_MS - 1} for start in starts]
+
+    async def _user_trades(self, request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        await self.spaced("userTrades", 0.1)  # weight 5 of 2,400 a minute
+        rows = await self.data.fapiPrivateGetUserTrades(request)
+        return sorted(rows, key=lambda row: int(row["id"]))
+
+    @guarded
+    async def arm_dead_man(self, symbol: str, *, timeout_sec: int) -> None:
+        self.check_dead_man(timeout_sec)
+        request = {"symbol": await self._market_id(symbol), "countdownTime": timeout_sec * 1000}
+        await self.orders.fapiPrivatePostCountdownCancelAll(request)
+
     def _report(self, row: Mapping[str, Any]) -> OrderReport:
         return OrderReport(
             venue=self.name,
@@ -273,5 +341,19 @@ class BinanceUsdm(CcxtVenue):
             fee=Decimal(row["commission"]),
             fee_currency=row["commissionAsset"],
             maker=bool(row["maker"]),
+            at=at(row["time"]),
+        )
+
+    def _bill(self, row: Mapping[str, Any]) -> BillReport:
+        kind, amount = row["incomeType"], Decimal(row["income"])
+        return BillReport(
+            venue=self.name,
+            bill_id=f"{row['tranId']}-{kind}",  # unique within its type only
+            kind=_BILLS.get(kind, BillKind.OTHER),
+            symbol=self._symbol(row["symbol"]) if row["symbol"] else "",
+            currency=row["asset"],
+            amount=amount,
+            fee=-amount if kind == "COMMISSION" else ZERO,
+            trade_id=str(row["tradeId"] or ""),
             at=at(row["time"]),
         )

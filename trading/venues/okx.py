@@ -8,6 +8,7 @@ that cannot fill are *accepted* and then cancelled (facts §1).
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from time import monotonic
 from typing import Any
@@ -24,6 +25,7 @@ from trading.venues.base import (
     Wire,
     at,
     guarded,
+    milliseconds,
     paced,
     plain,
     some,
@@ -33,7 +35,11 @@ from trading.venues.errors import not_sent
 from trading.venues.interface import (
     AccountSetup,
     Balance,
+    BillKind,
+    BillReport,
     ClockSample,
+    DeadMan,
+    DeadManScope,
     FillReport,
     NewOrder,
     OrderReport,
@@ -49,7 +55,18 @@ _STATUS = {
     "mmp_canceled": OrderStatus.CANCELED,
 }
 _ORDER_TYPES = {TimeInForce.IOC: "ioc", TimeInForce.FOK: "fok", TimeInForce.GTC: "limit"}
+_BILLS = {
+    "1": BillKind.TRANSFER,
+    "2": BillKind.TRADE,
+    "5": BillKind.OTHER,  # liquidation
+    "8": BillKind.FUNDING,
+    "9": BillKind.OTHER,  # auto-deleveraging
+}
 _PAGE = 100
+# The fast endpoints know the last days, the slow ones three months. Seconds between two of their pages.
+_FILLS_SINCE, _BILLS_SINCE = timedelta(days=3), timedelta(days=7)
+_PACE_SEC = {"fills": 0.04, "fills-history": 0.25, "bills": 0.25, "bills-archive": 0.5}
+_EDGE = timedelta(hours=1)  # what is about to leave the fast endpoint is asked of the slow one
 _EXPIRING = {"trade/order", "trade/batch-orders"}
 
 
@@ -65,6 +82,7 @@ class Client(Wire, ccxt.okx):  # type: ignore[misc]
 class Okx(CcxtVenue):
     name = "okx"
     order_path = "/api/v5/trade/order"
+    dead_man = DeadMan(DeadManScope.ACCOUNT, min_sec=10, max_sec=120)
 
     def _client(self, credentials: dict[str, Any]) -> Any:
         return Client(
@@ -109,8 +127,11 @@ class Okx(CcxtVenue):
     @paced
     async def clock(self) -> ClockSample:
         before, start = utcnow(), monotonic()
-        answer = await self.data.publicGetPublicTime()
-        return self._sample(at(answer["data"][0]["ts"]), before, monotonic() - start)
+        venue_time = await self._now()
+        return self._sample(venue_time, before, monotonic() - start)
+
+    async def _now(self) -> datetime:
+        return at((await self.data.publicGetPublicTime())["data"][0]["ts"])
 
     @paced
     async def book(self, symbol: str, *, depth: int = 20) -> Book:
@@ -207,6 +228,19 @@ class Okx(CcxtVenue):
         mode = "net_mode" if one_way else "long_short_mode"
         await self.data.privatePostAccountSetPositionMode({"posMode": mode})
 
+    @paced
+    async def bills(self, *, since: datetime) -> tuple[BillReport, ...]:
+        await self.load()
+        if await self._recent(since, _BILLS_SINCE):
+            name, endpoint = "bills", self.data.privateGetAccountBills
+        else:
+            name, endpoint = "bills-archive", self.data.privateGetAccountBillsArchive
+        request = {"begin": str(milliseconds(since))}
+        rows = await self._pages(endpoint, request, cursor="billId", pace=name)
+        return tuple(
+            self._bill(row) for row in sorted(rows, key=lambda row: (int(row["ts"]), int(row["billId"])))
+        )
+
     # -- orders --
 
     @guarded
@@ -259,15 +293,46 @@ class Okx(CcxtVenue):
         # The first is fast and knows three days, the second three months at a sixth of the rate.
         rows = await self._pages(self.orders.privateGetTradeFills, request, cursor="billId")
         rows = rows or await self._pages(self.orders.privateGetTradeFillsHistory, request, cursor="billId")
-        return tuple(
-            self._fill(row) for row in sorted(rows, key=lambda row: (int(row["ts"]), int(row["tradeId"])))
-        )
+        return self._fills(rows)
 
-    async def _pages(self, endpoint: Any, request: dict[str, str], *, cursor: str) -> list[Mapping[str, Any]]:
-        """All rows, newest first, `_PAGE` at a time."""
+    def _fills(self, rows: list[Mapping[str, Any]]) -> tuple[FillReport, ...]:
+        ordered = sorted(rows, key=lambda row: (int(row["ts"]), int(row["tradeId"])))
+        return tuple(self._fill(row) for row in ordered)
+
+    @paced
+    async def trades(self, symbol: str, *, since: datetime) -> tuple[FillReport, ...]:
+        request = {
+            "instType": "SWAP",
+            "instId": await self._market_id(symbol),
+            "begin": str(milliseconds(since)),
+        }
+        if await self._recent(since, _FILLS_SINCE):
+            name, endpoint = "fills", self.data.privateGetTradeFills
+        else:
+            name, endpoint = "fills-history", self.data.privateGetTradeFillsHistory
+        return self._fills(await self._pages(endpoint, request, cursor="billId", pace=name))
+
+    @guarded
+    async def arm_dead_man(self, symbol: str, *, timeout_sec: int) -> None:
+        self.check_dead_man(timeout_sec)
+        if symbol:
+            raise not_sent(self.name, f"the dead-man timer is the account's: symbol must be '', not {symbol}")
+        await self.orders.privatePostTradeCancelAllAfter({"timeOut": str(timeout_sec)})
+
+    async def _recent(self, since: datetime, kept: timedelta) -> bool:
+        now = await self._now()
+        self.check_kept(since, now=now)
+        return since > now - kept + _EDGE
+
+    async def _pages(
+        self, endpoint: Any, request: dict[str, str], *, cursor: str, pace: str = ""
+    ) -> list[Mapping[str, Any]]:
+        """All rows, newest first, `_PAGE` at a time; `pace` is one of `_PACE_SEC`."""
         rows: list[Mapping[str, Any]] = []
         after: dict[str, str] = {}
         while True:
+            if pace:
+                await self.spaced(pace, _PACE_SEC[pace])
             page = (await endpoint({**request, "limit": str(_PAGE), **after}))["data"]
             rows += page
             if len(page) < _PAGE:
@@ -303,5 +368,18 @@ class Okx(CcxtVenue):
             fee=-Decimal(row["fee"]),  # OKX: negative is charged
             fee_currency=row["feeCcy"],
             maker=row["execType"] == "M",
+            at=at(row["ts"]),
+        )
+
+    def _bill(self, row: Mapping[str, Any]) -> BillReport:
+        return BillReport(
+            venue=self.name,
+            bill_id=row["billId"],
+            kind=_BILLS.get(row["type"], BillKind.OTHER),
+            symbol=self._named(row["instId"])[0],
+            currency=row["ccy"],
+            amount=Decimal(row["balChg"]),
+            fee=-Decimal(row["fee"] or "0"),
+            trade_id=row["tradeId"],
             at=at(row["ts"]),
         )

@@ -202,6 +202,17 @@ def a_token(who: str) -> Data:
     return {"token": token_row(who)[0].token_key}
 
 
+def a_transfer(who: str) -> Data:
+    Venue.objects.get_or_create(name="okx")
+    return {
+        "from_venue": "outside",
+        "to_venue": "okx",
+        "currency": "USDT",
+        "amount": "1000",
+        "txid": f"0x{who}",
+    }
+
+
 INPUTS: dict[str, Arrange] = {
     "ops.acknowledge_incident": an_incident(comment="seen"),
     "ops.acknowledge_root_cause": an_incident(text="a cable"),
@@ -242,6 +253,7 @@ INPUTS: dict[str, Arrange] = {
     "trading.grant_envelope": always(**ENVELOPE),
     "trading.rescue": a_residual(way="reverse"),
     "trading.resolve_unknown": an_order_in_doubt,
+    "trading.record_transfer": a_transfer,
     "trading.revoke_envelope": an_envelope,
 }
 ACTIONS = sorted(name for name in INPUTS if registry.knows(name))

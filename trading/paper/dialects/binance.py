@@ -42,6 +42,7 @@ TIME_IN_FORCE = {
 }
 MAX_BATCH = 5
 FOREVER_MS = 1 << 62
+SPAN_MS = 7 * 86_400_000  # the past that one question may cover
 R = Reason
 CODES: dict[Reason, tuple[int, int, str]] = {  # HTTP status, code, text
     R.UNKNOWN_SYMBOL: (400, -1121, "Invalid symbol."),
@@ -399,7 +400,10 @@ class Binance(Dialect):
         instrument = self.instrument(call, "symbol")
         order_id = whole(call.params.get("orderId"), "orderId", 0)
         first = whole(call.params.get("fromId"), "fromId", 0)
-        limit, span = min(whole(call.params.get("limit"), "limit", 500), 1000), _span(call)
+        limit = min(whole(call.params.get("limit"), "limit", 500), 1000)
+        if first and ("startTime" in call.params or "endTime" in call.params):
+            raise Rejection(400, "-1128", "Combination of optional parameters invalid.")
+        span = range(FOREVER_MS) if first or order_id else _week(call)
         rows = [
             f
             for f in self.engine.fills.values()
@@ -485,13 +489,17 @@ class Binance(Dialect):
         }
 
     def income(self, call: Call) -> Any:
+        """Oldest first where `startTime` or `page` says from where, else the last ones."""
         limit = min(whole(call.params.get("limit"), "limit", 100), 1000)
-        bases, span = {i.base for i in self.instruments(call, "symbol")}, _span(call)
+        bases, span = {i.base for i in self.instruments(call, "symbol")}, _recent_or_span(call)
         bills = [b for b in self.engine.bills.values() if b.base in bases and b.at_ms in span]
         rows = [row for bill in bills for row in shapes.income(bill, self.engine.instruments[bill.base])]
         kind = call.params.get("incomeType")
         rows = [row for row in rows if kind in (None, row["incomeType"])]
-        return rows[:limit] if "startTime" in call.params else rows[-limit:]
+        if "startTime" not in call.params and "page" not in call.params:
+            return rows[-limit:]
+        skipped = (max(whole(call.params.get("page"), "page", 1), 1) - 1) * limit
+        return rows[skipped : skipped + limit]
 
     def restrictions(self, call: Call) -> Any:
         return {
@@ -522,6 +530,24 @@ def _span(call: Call) -> range:
     """Milliseconds from `startTime` to `endTime`, both included."""
     start = whole(call.params.get("startTime"), "startTime", 0)
     return range(start, whole(call.params.get("endTime"), "endTime", FOREVER_MS) + 1)
+
+
+def _recent_or_span(call: Call) -> range:
+    """`_span`, and the last 7 days where the call names no time."""
+    if "startTime" in call.params or "endTime" in call.params:
+        return _span(call)
+    return range(call.now_ms - SPAN_MS, FOREVER_MS)
+
+
+def _week(call: Call) -> range:
+    """7 days from `startTime`, else up to `endTime`, else up to now. Raises Rejection for more of them."""
+    if "startTime" not in call.params:
+        end = whole(call.params.get("endTime"), "endTime", call.now_ms)
+        return range(end - SPAN_MS, end + 1)
+    span = _span(call)
+    if "endTime" in call.params and len(span) > SPAN_MS + 1:
+        raise Rejection(400, "-4165", "Maximum time interval is 7 days.")
+    return span[: SPAN_MS + 1]
 
 
 def _int(text: str | None) -> int:

@@ -316,7 +316,7 @@ def bracket(i: Instrument) -> dict[str, Any]:
 
 
 def income(bill: Bill, i: Instrument) -> list[dict[str, Any]]:
-    """A trade makes a commission row and, where it closed something, a profit row."""
+    """A trade makes a commission row and, where it closed something, a profit row of the same number."""
     if bill.kind == "funding":
         amounts = [("FUNDING_FEE", bill.amount)]
     else:
@@ -329,9 +329,9 @@ def income(bill: Bill, i: Instrument) -> list[dict[str, Any]]:
             "asset": "USDT",
             "info": str(bill.fill_id or kind),
             "time": bill.at_ms,
-            "tranId": 10 * bill.id + number,
+            "tranId": FIRST_ID + bill.id,  # unique within its type only
             "tradeId": str(bill.fill_id or ""),
         }
-        for number, (kind, amount) in enumerate(amounts)
+        for kind, amount in amounts
         if amount or kind != "REALIZED_PNL"
     ]

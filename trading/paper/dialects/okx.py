@@ -131,7 +131,7 @@ class Okx(Dialect):
             ("GET", "/trade/orders-history"): signed("query", 40, self.history),
             ("GET", "/trade/orders-history-archive"): signed("query", 20, self.history),
             ("GET", "/trade/fills"): signed("query", 60, self.fills),
-            ("GET", "/trade/fills-history"): signed("query", 10, self.fills),
+            ("GET", "/trade/fills-history"): signed("query", 10, self.fills_history),
         }
         return {(method, f"/api/v5{path}"): endpoint for (method, path), endpoint in routes.items()}
 
@@ -427,6 +427,11 @@ class Okx(Dialect):
             fills = [f for f in fills if f.order_id == wanted - shapes.FIRST_ORDER]
         rows = self._of(call, fills, shapes.FIRST_BILL, lambda f: f.at_ms)
         return [shapes.fill(f, self.engine.instruments[f.base]) for f in rows]
+
+    def fills_history(self, call: Call) -> Any:
+        if not call.params.get("instType"):
+            raise Refused(Reason.MISSING, "instType")
+        return self.fills(call)
 
     # -- account --
 

@@ -6,8 +6,10 @@ from risk.models import Reservation
 from tests.integration.trading.execution.bench import BTC, SOL, A, B, Bench
 from trading import selectors
 from trading.domain.execution_state import FINAL, LEGAL, RESTING, ExecutionState
+from trading.domain.ledger import Account
 from trading.domain.order_state import TERMINAL
-from trading.models import Execution, Fill, OrderIntent, Position
+from trading.ledger.posting import balance
+from trading.models import Execution, Fill, LedgerEntry, OrderIntent, Position
 from trading.paper import orders as paper
 
 SYMBOLS = {"BTC": BTC, "SOL": SOL, "ETH": "ETH/USDT:USDT"}
@@ -29,6 +31,7 @@ def assert_books_agree(bench: Bench) -> None:
         _orders(bench, venue)
         _fills(bench, venue)
         _positions(bench, venue)
+        _ledger(venue)
     for execution in Execution.objects.filter(dry_run=False):
         _settled(execution)
         _journaled(execution)
@@ -85,6 +88,23 @@ def _positions(bench: Bench, venue: str) -> None:
         assert row.realised - row.cost == _cash(fills)
         assert row.fees == sum((f.fee for f in fills), ZERO)
         assert row.net or row.cost == ZERO
+
+
+def _ledger(venue: str) -> None:
+    """Positions, realised profit and fees derive from the ledger."""
+    rows = Position.objects.filter(venue=venue)
+    for row in rows:
+        assert balance(venue, Account.POSITION, row.symbol) == row.net
+    for account, sign, name in (
+        (Account.POSITION, 1, "cost"),
+        (Account.REALISED, -1, "realised"),
+        (Account.FEES, 1, "fees"),
+    ):
+        assert sign * balance(venue, account, "USDT") == sum((getattr(r, name) for r in rows), ZERO)
+    assert (
+        LedgerEntry.objects.filter(venue=venue, kind="fill").count()
+        == Fill.objects.filter(venue=venue).count()
+    )
 
 
 def _settled(execution: Execution) -> None:

@@ -30,6 +30,7 @@ KINDS: tuple[Kind, ...] = (BinanceUsdm, Okx, Bybit)
 class Desk:
     venue: Adapter
     paper: PaperVenue
+    venues: PaperVenues
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def crossing(self, side: Side, qty: Decimal, **fields: Any) -> NewOrder:
@@ -59,15 +60,20 @@ class Desk:
         self.paper.faults.clear()
 
 
-def trade(kind: Kind, story: Callable[[Desk], Awaitable[T]]) -> T:
-    """Tell `story` to a fresh adapter at a fresh paper venue and return what it returns."""
+def trade(kind: Kind, story: Callable[[Desk], Awaitable[T]], *, virtual: bool = False) -> T:
+    """Tell `story` to a fresh adapter at a fresh paper venue and return what it returns.
+
+    `virtual`: the venue's time stands still until `desk.venues.move_clock`, and the adapter signs with it.
+    """
 
     async def go(data_dir: Path) -> T:
-        async with PaperVenues(data_dir, seed=1) as venues:
+        async with PaperVenues(data_dir, seed=1, virtual=virtual) as venues:
             endpoint = load_endpoints("paper", data_dir, {})[kind.name]
             venue = kind(endpoint)
+            if virtual:
+                venue.orders.milliseconds = venue.data.milliseconds = venues.clock.now_ms
             try:
-                return await story(Desk(venue, venues[kind.name]))
+                return await story(Desk(venue, venues[kind.name], venues))
             finally:
                 await venue.close()
 
