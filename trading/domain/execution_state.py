@@ -48,6 +48,8 @@ FINAL = frozenset({E.SETTLED, E.EXPIRED, E.REJECTED, E.ABORTED_CLEAN, E.FLAT_AFT
 RESTING = frozenset({E.BALANCED, E.RESIDUAL_HELD})
 #: The machine itself must go on; the sweeper finds these.
 ACTIVE = frozenset(E) - FINAL - RESTING - {E.PLANNED, E.APPROVED}
+#: Where a close of a part makes sense: what is open stands still. A close of everything is taken while the
+#: machine is at work as well: stopping always works.
 CLOSABLE = RESTING | {E.QUARANTINED}
 
 _WORKED = frozenset(
@@ -58,11 +60,11 @@ LEGAL: dict[ExecutionState, frozenset[ExecutionState]] = {
     E.PLANNED: frozenset({E.APPROVED, E.EXPIRED, E.REJECTED}),
     E.APPROVED: frozenset({E.ARMED, E.EXPIRED, E.REJECTED}),
     E.ARMED: frozenset({E.WORKING, E.ABORTED_CLEAN}),
-    E.WORKING: _WORKED | {E.FLAT_AFTER_RESCUE},
+    E.WORKING: _WORKED | {E.FLAT_AFTER_RESCUE, E.CLOSING},
     E.UNKNOWN: _WORKED - {E.UNKNOWN} | {E.WORKING, E.CLOSING, E.SETTLED, E.FLAT_AFTER_RESCUE},
-    E.IMBALANCED: frozenset({E.RESCUE_PROCEED, E.RESCUE_REVERSE}) | _RESCUED - {E.UNKNOWN},
-    E.RESCUE_PROCEED: _RESCUED | {E.RESCUE_REVERSE},
-    E.RESCUE_REVERSE: _RESCUED,
+    E.IMBALANCED: frozenset({E.RESCUE_PROCEED, E.RESCUE_REVERSE, E.CLOSING}) | _RESCUED - {E.UNKNOWN},
+    E.RESCUE_PROCEED: _RESCUED | {E.RESCUE_REVERSE, E.CLOSING},
+    E.RESCUE_REVERSE: _RESCUED | {E.CLOSING},
     # A venue may close a leg by itself (liquidation, ADL): what rested hedged is then out of balance again.
     E.BALANCED: frozenset({E.CLOSING, E.QUARANTINED, E.IMBALANCED, E.RESIDUAL_HELD, E.FLAT_AFTER_RESCUE}),
     E.RESIDUAL_HELD: frozenset({E.CLOSING, E.SETTLED, E.QUARANTINED, E.IMBALANCED, E.FLAT_AFTER_RESCUE}),
@@ -284,6 +286,8 @@ def _unsent(snap: Snapshot, timing: Timing, now: datetime) -> Decision | None:
     # hedge (hard_leg_first's second leg) lowers the naked quantity, so it passes.
     if snap.opening_blocked and not any(o.sent_at for o in snap.orders):
         return Discard(tuple(o.id for o in waiting), "HOLD before anything was sent")
+    if snap.closing and any(o.purpose.opens for o in waiting):
+        return Discard(tuple(o.id for o in waiting), "a close was asked for")
     if snap.state is E.ARMED:
         return Move(E.WORKING, "sending")
     return Send(tuple(o.id for o in waiting))
@@ -335,7 +339,10 @@ def _reads(snap: Snapshot, flying: list[OrderView], timing: Timing, now: datetim
     ready = [o for o in flying if o.id in due and due[o.id] <= now]
     if ready:
         # Cancel what is doubtful or has rested long enough; an IOC that is merely acknowledged is only read.
-        cancel = [o for o in ready if o.state is OrderState.UNKNOWN or _overdue(o, timing, now)]
+        stop = {o.id for o in ready if snap.closing and o.resting and o.purpose.opens}
+        cancel = [
+            o for o in ready if o.state is OrderState.UNKNOWN or o.id in stop or _overdue(o, timing, now)
+        ]
         return Read(tuple(o.id for o in (cancel or ready)), cancel=bool(cancel))
     return Wait(min(due.values(), default=now + timing.refresh))
 
@@ -377,7 +384,7 @@ def _given_up(order: OrderView, timing: Timing, now: datetime) -> bool:
 
 def _settled(snap: Snapshot, timing: Timing, now: datetime) -> Decision:
     """Every order is terminal: judge the two open quantities."""
-    if snap.closing:
+    if snap.closing and any(o.filled for o in snap.orders):
         return _close(snap, timing, now)
     hedge = _hedge_after_hard_leg(snap)
     if hedge:

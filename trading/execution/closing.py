@@ -6,7 +6,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from ops.actions.base import Refusal
-from trading.domain.execution_state import CLOSABLE, FINAL, ExecutionState
+from trading.domain.execution_state import ACTIVE, CLOSABLE, FINAL, ExecutionState
 from trading.domain.money import common_step, floor_to
 from trading.execution.nudge import nudge
 from trading.models import Execution
@@ -50,10 +50,12 @@ def ask_to_close(
     """
     execution = Execution.objects.select_for_update().get(pk=execution_id)
     state = ExecutionState(execution.state)
-    if state in FINAL or (state not in CLOSABLE and not execution.closing):
+    if state in FINAL or (leave and state not in CLOSABLE and not execution.closing):
+        accepted = CLOSABLE if leave else CLOSABLE | ACTIVE
         raise NotClosable(
             "execution.not_closable",
-            f"execution {execution_id} is {state}; a close is accepted in {', '.join(sorted(CLOSABLE))}",
+            f"execution {execution_id} is {state}; a close {'of a part ' if leave else ''}is accepted in "
+            f"{', '.join(sorted(accepted))}",
             status=409,
         )
     execution.closing = True

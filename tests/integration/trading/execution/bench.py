@@ -47,6 +47,9 @@ def configure(**changes: Any) -> None:
     yaml = active.yaml
     for before, after in CONFIG.items():
         yaml = yaml.replace(before, after)
+    if changes.get("venues"):
+        yaml = yaml.replace("venues: [binanceusdm, okx]", f"venues: {changes.pop('venues')}")
+        yaml = yaml.replace("hard_venue: okx", "hard_venue: " + yaml.split("venues: [")[1].split(",")[0])
     for key, value in changes.items():
         yaml, found = re.subn(rf"(?m)\b{key}: [^,\n}}]+", f"{key}: {value}", yaml)
         assert found, f"no {key} in the configuration"
@@ -57,16 +60,24 @@ class Killed(BaseException):
     """kill -9, for the code under test: nothing catches it, nothing is written after it."""
 
 
+#: Each venue's own code of a definite refusal: insufficient margin.
+NO_MARGIN = {"binanceusdm": "-2019", "okx": "51008", "bybit": "110007"}
+
+
 @dataclass
 class Bench:
+    """long, short: where the legs of every pair opened here are."""
+
     paper: PaperVenues
+    long: str = A
+    short: str = B
 
     # -- the market and the venues --
 
     def pin(self, **mids: Decimal) -> None:
         for base, mid in (MIDS | mids).items():
-            self.price(A, base, mid)
-            self.price(B, base, mid, shift_bps=EDGE_BPS)
+            self.price(self.long, base, mid)
+            self.price(self.short, base, mid, shift_bps=EDGE_BPS)
 
     def price(self, venue: str, base: str, mid: Decimal, **overlay: Any) -> None:
         quiet = {"funding_rate": Decimal(0)} | overlay
@@ -76,11 +87,14 @@ class Bench:
         self.paper[venue].faults.add(Fault(effect, kind=kind, **rule))
 
     def reject(self, venue: str, *, count: int = 1) -> None:
-        """A refusal on the venue's own list of definite ones: insufficient margin."""
-        self.fault(venue, "reject", code="-2019" if venue == A else "51008", count=count)
+        self.fault(venue, "reject", code=NO_MARGIN[venue], count=count)
+
+    @property
+    def both(self) -> tuple[str, str]:
+        return self.long, self.short
 
     def heal(self) -> None:
-        for venue in (A, B):
+        for venue in self.both:
             self.paper[venue].faults.clear()
 
     def orders(self, venue: str) -> list[Order]:
@@ -93,9 +107,9 @@ class Bench:
     # -- the desk --
 
     def ask(self, symbol: str = "BTCUSDT", **fields: Any) -> Any:
-        """Alice asks; long on A, short on B. At the prices of now: neither pin nor jump waits for a cache."""
+        """Alice asks. At the prices of now: neither pin nor jump waits for a cache."""
         get_hub()._facts.clear()
-        return factories.ask("alice", "trading.execute", symbol=symbol, long_venue=A, **fields)
+        return factories.ask("alice", "trading.execute", symbol=symbol, long_venue=self.long, **fields)
 
     def open(self, symbol: str = "BTCUSDT", *, by_cost: bool = False, **fields: Any) -> Execution:
         """Armed: asked for by alice, approved by bob, intents written, nothing sent.

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from risk.models import Reservation
-from tests.integration.trading.execution.bench import BTC, SOL, A, B, Bench
+from tests.integration.trading.execution.bench import BTC, SOL, Bench
 from trading import selectors
 from trading.domain.execution_state import FINAL, LEGAL, RESTING, ExecutionState
 from trading.domain.ledger import Account
@@ -27,7 +27,7 @@ def states(execution: Execution, purpose: str = "open") -> list[str]:
 
 def assert_books_agree(bench: Bench) -> None:
     """After anything at all, once every execution rests."""
-    for venue in (A, B):
+    for venue in bench.both:
         _orders(bench, venue)
         _fills(bench, venue)
         _positions(bench, venue)
@@ -40,8 +40,8 @@ def assert_books_agree(bench: Bench) -> None:
 
 def assert_hedged(bench: Bench, qty: Decimal | None = None, base: str = "BTC") -> None:
     """Long on A what is short on B; `qty` None: whatever it is. The venues' own word."""
-    long, short = bench.net(A, base), bench.net(B, base)
-    assert long == -short, f"naked: {long} on {A}, {short} on {B}"
+    long, short = (bench.net(venue, base) for venue in bench.both)
+    assert long == -short, f"naked: {long} on {bench.long}, {short} on {bench.short}"
     assert qty is None or long == qty
 
 
@@ -126,11 +126,11 @@ def _journaled(execution: Execution) -> None:
 
 def _pnl(bench: Bench, execution: Execution) -> None:
     """What the face says of one execution against the venue's fills of its orders, at marks of ours."""
-    marks = {(A, s): Decimal("61234.5678") for s in SYMBOLS.values()}
-    marks |= {(B, s): Decimal("61299.123") for s in SYMBOLS.values()}
+    marks = {(bench.long, s): Decimal("61234.5678") for s in SYMBOLS.values()}
+    marks |= {(bench.short, s): Decimal("61299.123") for s in SYMBOLS.values()}
     ours = set(OrderIntent.objects.filter(leg__execution=execution).values_list("client_order_id", flat=True))
     gross = fees = ZERO
-    for venue in (A, B):
+    for venue in bench.both:
         fills = [f for f in bench.paper[venue].engine.fills.values() if f.client_order_id in ours]
         gross += _cash(fills) + sum((f.side.sign * f.qty * marks[venue, BTC] for f in fills), ZERO)
         fees += sum((f.fee for f in fills), ZERO)

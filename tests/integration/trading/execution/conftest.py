@@ -1,7 +1,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 import time_machine
@@ -22,13 +24,13 @@ def venues(tmp_path: Path) -> Iterator[Bench]:
         yield bench
 
 
-def _in_run(venues: Bench) -> Iterator[Bench]:
+def _in_run(there: Bench, **config: Any) -> Iterator[Bench]:
     EXIT_BASIS.forget()
     factories.make_desk()
-    configure()
+    configure(**config)
     factories.safe_mode_off()
     factories.resume()
-    yield venues
+    yield there
     versions.forget()
 
 
@@ -36,6 +38,14 @@ def _in_run(venues: Bench) -> Iterator[Bench]:
 def bench(db: None, venues: Bench) -> Iterator[Bench]:
     """A desk in RUN with SAFE_MODE off, and nothing open anywhere."""
     yield from _in_run(venues)
+
+
+@pytest.fixture(params=list(permutations(("binanceusdm", "okx", "bybit"), 2)), ids=">".join)
+def pair_bench(db: None, venues: Bench, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """The same once for each ordered pair of venues: the long leg's first."""
+    venues.long, venues.short = request.param
+    venues.pin()
+    yield from _in_run(venues, venues=f"[{venues.long}, {venues.short}]")
 
 
 @pytest.fixture

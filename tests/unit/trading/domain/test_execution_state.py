@@ -67,6 +67,7 @@ class World:
     truth: dict[int, tuple[Decimal, OrderState]] = field(default_factory=dict)
     sends: dict[int, int] = field(default_factory=dict)
     calm: bool = False
+    resting: bool = False  # opening orders rest, until they are cancelled or fill
     moves: list[E] = field(default_factory=list)
 
     def change(self, order: OrderView, **changes: object) -> None:
@@ -98,7 +99,7 @@ class World:
             qty,
             Decimal(0),
             OrderState.INTENT_WRITTEN,
-            False,
+            self.resting and purpose is Purpose.OPEN,
             self.now,
             None,
         )
@@ -129,7 +130,9 @@ class World:
             "die_after": (order.qty, OrderState.FILLED),
         }
         self.truth[order_id] = truths[fate]
-        if fate.startswith("lost"):
+        if order.resting and fate in {"fill", "part", "none"}:
+            self.change(self.order(order_id), state=OrderState.ACKED)
+        elif fate.startswith("lost"):
             self.change(order, state=OrderState.UNKNOWN)
         elif not fate.startswith("die"):
             self.settle(order_id)
@@ -138,8 +141,11 @@ class World:
         filled, state = self.truth[order_id]
         self.change(self.order(order_id), filled=filled, state=state)
 
-    def read(self, order_id: int) -> None:
+    def read(self, order_id: int, *, cancel: bool) -> None:
         order = self.order(order_id)
+        if order.state is OrderState.ACKED and not cancel:
+            self.change(order, read_at=self.now)
+            return
         self.change(order, read_at=self.now)
         absent = self.truth[order_id][1] is OrderState.RESOLVED_ABSENT
         too_early = absent and self.now - (order.sent_at or self.now) < timedelta(seconds=6)
@@ -204,9 +210,9 @@ class World:
             case es.Send(orders=ids):
                 for i in ids:
                     self.send(i)
-            case es.Read(orders=ids):
+            case es.Read(orders=ids, cancel=cancel):
                 for i in ids:
-                    self.read(i)
+                    self.read(i, cancel=cancel)
             case es.Appraise():
                 self.snap = replace(self.snap, ways=self.ways())
             case es.Observe(orders=ids):
@@ -232,6 +238,8 @@ class World:
                 assert Decimal(0) <= leg.open_qty <= leg.target
             self.watch()
             self.maybe_force()
+            if not self.calm and self.draw.draw(st.integers(0, 49), label="close asked for") == 0:
+                self.snap = replace(self.snap, closing=self.snap.state not in es.FINAL)
             if not self.apply(es.decide(self.snap, timing=TIMING, now=self.now)):
                 return
         pytest.fail(f"never rests: {self.snap.state} {self.moves[-6:]}")
@@ -251,8 +259,8 @@ def snapshot(
     return Snapshot(E.ARMED, policy, 0, False, Decimal(0), blocked, None, (legs[0], legs[1]))
 
 
-def armed(draw: st.DataObject, snap: Snapshot) -> World:
-    world = World(snap, draw)
+def armed(draw: st.DataObject, snap: Snapshot, *, resting: bool = False) -> World:
+    world = World(snap, draw, resting=resting)
     for leg in snap.legs if snap.policy is Policy.SIMULTANEOUS else snap.legs[:1]:
         world.write(leg.index, Purpose.OPEN, leg.target, 1)
     return world
@@ -279,7 +287,7 @@ def assert_safe(snap: Snapshot) -> None:
 def test_any_sequence_ends_safe_and_a_close_settles_it(
     data: st.DataObject, policy: Policy, lots: tuple[str, str]
 ) -> None:
-    world = armed(data, snapshot(policy=policy, lots=lots))
+    world = armed(data, snapshot(policy=policy, lots=lots), resting=data.draw(st.booleans(), label="resting"))
     world.run()
     assert_safe(world.snap)
     assert all(count == 1 for count in world.sends.values())
@@ -307,7 +315,7 @@ class Scripted:
             return self.fates.pop(0) if self.fates else "fill"
         if label == "ways":
             return self.ways
-        return 1 if label in {"pause", "liquidated"} else False
+        return 1 if label in {"pause", "liquidated", "close asked for"} else False
 
 
 class Silent(Scripted):
@@ -459,6 +467,25 @@ def test_both_legs_closed_by_their_venues() -> None:
     world.force(1, Decimal("0.05"))
     world.run()
     assert world.snap.state is E.FLAT_AFTER_RESCUE
+
+
+def test_a_close_in_mid_flight_cancels_what_rests_and_takes_out_what_filled() -> None:
+    """Early stop with one leg live: at once, not after the order's time."""
+    world = armed(Scripted("fill", "part"), snapshot(), resting=True)  # type: ignore[arg-type]
+    world.apply(es.decide(world.snap, timing=TIMING, now=world.now))
+    world.apply(es.decide(world.snap, timing=TIMING, now=world.now))
+    assert {o.state for o in world.snap.orders} == {OrderState.ACKED}
+    world.snap = replace(world.snap, closing=True)
+    world.run()
+    assert world.snap.state is E.SETTLED
+    assert world.now - START < timedelta(seconds=1)
+
+
+def test_a_close_before_anything_was_sent() -> None:
+    world = armed(Scripted(), snapshot())  # type: ignore[arg-type]
+    world.snap = replace(world.snap, closing=True)
+    world.run()
+    assert (world.snap.state, world.sends) == (E.ABORTED_CLEAN, {})
 
 
 def test_hold_before_anything_was_sent_aborts_clean() -> None:
