@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.trading.venues.paper import KINDS, Desk, Kind, trade
+from tests.integration.trading.venues.paper import Desk, Kind, trade
 from tests.integration.trading.venues.scripted import SYMBOL, Answer, run, scripted
 from trading.domain.market import Side
 from trading.domain.money import ZERO
@@ -17,6 +17,7 @@ from trading.venues.binanceusdm import BinanceUsdm
 from trading.venues.interface import BillKind, DeadManScope, OrderStatus, VenueError, Verdict
 from trading.venues.okx import Okx
 
+KINDS: tuple[Kind, ...] = (BinanceUsdm, Okx)
 BOTH = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 MORE_THAN_A_PAGE = {BinanceUsdm: 1_020, Okx: 220}
 LOT = Decimal("0.01")

@@ -1,0 +1,40 @@
+"""Cancel what is ours at a venue and nothing else: an account may hold orders of others, and of people."""
+
+from trading.venues.interface import OrderReport, Venue, VenueError, Verdict
+
+
+async def cancel_ours(
+    venue: Venue, prefix: str, symbol: str | None = None
+) -> tuple[tuple[str, ...], tuple[VenueError, ...]]:
+    """Ask to cancel, one by one, the open orders whose client id begins with `prefix`; on `symbol`, or on all
+    instruments. Returns the client ids that the venue took the cancellation of, and the failures; an order
+    that was gone already (NOT_FOUND) is neither.
+
+    A failure stops nothing: the others are still asked for, and the caller reads the open orders again. When
+    these cannot be read at all, that is the only failure. Runs on the hub's loop (`hub.call(...)`).
+
+    Raises:
+        ValueError: `prefix` is empty: everybody's orders begin with that.
+    """
+    if not prefix:
+        raise ValueError("prefix: the beginning of our client order ids, not empty")
+    try:
+        orders = await venue.open_orders(symbol)
+    except VenueError as error:
+        return (), (error,)
+    cancelled: list[str] = []
+    failures: list[VenueError] = []
+    for order in orders:
+        if order.client_order_id.startswith(prefix):
+            await _cancel(venue, order, cancelled, failures)
+    return tuple(cancelled), tuple(failures)
+
+
+async def _cancel(venue: Venue, order: OrderReport, cancelled: list[str], failures: list[VenueError]) -> None:
+    try:
+        await venue.cancel(order.symbol, order.client_order_id)
+    except VenueError as error:
+        if error.verdict is not Verdict.NOT_FOUND:
+            failures.append(error)
+    else:
+        cancelled.append(order.client_order_id)
