@@ -1,6 +1,7 @@
 """Our books against the venues' own, to the last digit: orders, fills, positions, PnL; and the journals."""
 
 from decimal import Decimal
+from uuid import UUID
 
 from risk.models import Reservation
 from tests.integration.trading.execution.bench import BTC, SOL, Bench
@@ -11,6 +12,7 @@ from trading.domain.order_state import TERMINAL
 from trading.ledger.posting import balance
 from trading.models import Execution, Fill, LedgerEntry, OrderIntent, Position
 from trading.paper import orders as paper
+from trading.paper.dialects import bybit_shapes
 
 SYMBOLS = {"BTC": BTC, "SOL": SOL, "ETH": "ETH/USDT:USDT"}
 ZERO = Decimal(0)
@@ -69,7 +71,7 @@ def _orders(bench: Bench, venue: str) -> None:
 
 def _fills(bench: Bench, venue: str) -> None:
     theirs = {
-        (f.client_order_id, f.side.value, f.qty, f.price, f.fee, f.maker, str(f.id))
+        (f.client_order_id, f.side.value, f.qty, f.price, f.fee, f.maker, _trade_id(venue, f))
         for f in bench.paper[venue].engine.fills.values()
     }
     ours = {
@@ -77,6 +79,11 @@ def _fills(bench: Bench, venue: str) -> None:
         for f in Fill.objects.filter(venue=venue).select_related("order")
     }
     assert ours == theirs
+
+
+def _trade_id(venue: str, fill: paper.Fill) -> str:
+    """As the dialect shows it: Bybit's are UUIDs."""
+    return str(UUID(int=bybit_shapes.FIRST_FILL + fill.id)) if venue == "bybit" else str(fill.id)
 
 
 def _positions(bench: Bench, venue: str) -> None:

@@ -1,7 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,9 @@ from tests import factories
 from tests.in_process import paper_venues
 from tests.integration.trading.execution.bench import Bench, configure
 from trading.services.gather import EXIT_BASIS
+
+#: Each pair of venues once, each venue once on either side.
+PAIRS = [("binanceusdm", "okx"), ("okx", "bybit"), ("bybit", "binanceusdm")]
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def bench(db: None, venues: Bench) -> Iterator[Bench]:
     yield from _in_run(venues)
 
 
-@pytest.fixture(params=list(permutations(("binanceusdm", "okx", "bybit"), 2)), ids=">".join)
+@pytest.fixture(params=PAIRS, ids=">".join)
 def pair_bench(db: None, venues: Bench, request: pytest.FixtureRequest) -> Iterator[Bench]:
     """The same once for each ordered pair of venues: the long leg's first."""
     venues.long, venues.short = request.param

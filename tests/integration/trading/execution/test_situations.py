@@ -1,4 +1,4 @@
-"""The situations in which respected systems lose money (facts/rules.md), on every ordered pair of venues.
+"""The situations in which respected systems lose money (facts/rules.md), on each pair of venues.
 
 Each ends balanced, flat, with a residual or quarantined; the books are the venues' own to the last digit, and
 no order exists twice.
