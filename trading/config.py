@@ -83,6 +83,11 @@ class ExecutionConfig(Section):
     rescue_max_loss_bps: Bps = Field(
         Decimal(20), description="Completing a missing leg may lose so much of its notional; else reverse"
     )
+    slo_send_ms: Milliseconds = Field(2_000, description="Decision to first order sent; slower: incident")
+    slo_hedge_ms: Milliseconds = Field(
+        3_000, description="First fill to hedge acknowledged; slower: incident"
+    )
+    slo_naked_ms: Milliseconds = Field(10_000, description="Legs unequal in all; longer: incident")
     max_rounds: Annotated[int, Field(ge=1, le=50)]
     flatten_deadline_sec: Annotated[int, Field(ge=1, le=3_600)]
 

@@ -26,6 +26,7 @@ def register() -> None:
     metrics.register("executions", _executions)
     metrics.register("orders", _orders)
     metrics.register("order_times", _times)
+    metrics.register("execution_times", _execution_times)
     metrics.register("outbox", _outbox)
     metrics.register("gate", _gate)
     metrics.register("venues", _venues)
@@ -64,6 +65,41 @@ def _times() -> Iterable[Metric]:
 def _order_time(name: str, text: str, seconds: str, rows: str) -> HistogramMetricFamily:
     chosen = f"(SELECT o.venue, o.written_at, o.sent_at, o.acked_at FROM {rows}) AS real"  # noqa: S608 (ours)
     return histogram(name, text, rows=chosen, seconds=seconds, label="venue=venue", bounds=BOUNDS)
+
+
+#: Of real executions: SQL that gives each a symbol and two times. Attempt 1 is a leg's opening order.
+_OPENING = (
+    "trading_execution e JOIN trading_leg l ON l.execution_id = e.id"
+    " JOIN trading_orderintent o ON o.leg_id = l.id AND o.attempt = 1 WHERE NOT e.dry_run"
+)
+
+
+def _execution_times() -> Iterable[Metric]:
+    def between(name: str, text: str, begin: str, end: str, only: str) -> HistogramMetricFamily:
+        rows = (
+            f"(SELECT e.symbol, {begin} AS began, {end} AS ended FROM {_OPENING} AND {only}"  # noqa: S608 (ours)
+            " GROUP BY e.id HAVING count(*) = 2) AS real"
+        )
+        return histogram(name, text, rows=rows, seconds="ended - began", label="symbol=symbol", bounds=BOUNDS)
+
+    sent = "min(o.sent_at)", "max(o.sent_at)"
+    acked = "min(o.acked_at)", "max(o.acked_at)"
+    naked = "(SELECT symbol, naked_ms FROM trading_execution WHERE NOT dry_run AND naked_ms > 0) AS real"
+    return [
+        between(
+            "execution_send_seconds", "From decision to the first order sent", "min(e.created_at)", sent[0],
+            "o.sent_at IS NOT NULL",
+        ),
+        between("leg_skew_seconds", "Between the sending of the two legs", *sent, "o.sent_at IS NOT NULL"),
+        between(
+            "hedge_seconds", "Between the acknowledgements of two filled legs", *acked,
+            "o.acked_at IS NOT NULL AND o.filled > 0",
+        ),
+        histogram(
+            "naked_seconds", "How long the legs of an execution differed, in all", rows=naked,
+            seconds="naked_ms * interval '1 millisecond'", label="symbol=symbol", bounds=BOUNDS,
+        ),
+    ]  # fmt: skip
 
 
 def _outbox() -> Iterable[Metric]:

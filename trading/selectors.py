@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from trading.domain import pnl
-from trading.domain.execution_state import FINAL
+from trading.domain.execution_state import FINAL, Purpose
 from trading.domain.market import Side
 from trading.domain.order_state import TERMINAL
+from trading.execution import times
 from trading.models import Execution, Fill, Leg, OrderIntent, Position
 from trading.venues.interface import VenuePosition
 
@@ -38,13 +39,35 @@ def execution(row: Execution, *, marks: Marks) -> dict[str, Any]:
             for t in row.transitions.all()
         ],
         "pnl": execution_pnl(row, marks=marks),
+        "naked": nakedness(row, marks=marks),
+        "times": times.of(row).as_dict(),
+    }
+
+
+def nakedness(row: Execution, *, marks: Marks) -> dict[str, Any]:
+    """What is unhedged now: signed base coin (long above 0), its value and its loss per 1 % against it in
+    quote currency (null without a mark), since when, and when the machine looks again by itself."""
+    legs = [leg(each) for each in row.legs.all()]
+    delta = sum((Side(each["side"]).sign * each["open_qty"] for each in legs), ZERO)
+    mark = next((m for each in legs if (m := marks.get((each["venue"], each["symbol"])))), None)
+    value = abs(delta) * mark if mark is not None else None
+    return {
+        "delta": delta,
+        "value": value,
+        "loss_per_percent": value / 100 if value is not None else None,
+        "since": row.naked_since,
+        "people_called": row.naked_told,
+        "ordered": row.ordered or None,
+        "ordered_max_loss": row.ordered_max_loss,
+        "residual_owner": row.residual_owner.get_username() if row.residual_owner else None,
+        "next_look_at": row.next_at,
     }
 
 
 def leg(row: Leg) -> dict[str, Any]:
     """A leg with its orders. `filled`, `avg_price`, `fee` and `client_order_id` are of the opening orders."""
     orders = list(row.orders.all())
-    opening = [each for each in orders if each.purpose == "open"]
+    opening = [each for each in orders if Purpose(each.purpose).opens]
     filled = sum((each.filled for each in opening), ZERO)
     quote = sum((each.quote_filled for each in opening), ZERO)
     return {
@@ -53,7 +76,7 @@ def leg(row: Leg) -> dict[str, Any]:
         "side": row.side,
         "qty": row.target,
         "filled": filled,
-        "open_qty": filled - sum((o.filled for o in orders if o.purpose != "open"), ZERO),
+        "open_qty": filled - sum((o.filled for o in orders if not Purpose(o.purpose).opens), ZERO),
         "avg_price": quote / filled if filled else None,
         "fee": sum((each.fee for each in orders), ZERO),
         "state": opening[-1].state if opening else None,
@@ -80,6 +103,7 @@ def order(row: OrderIntent) -> dict[str, Any]:
         "avg_price": row.quote_filled / row.filled if row.filled else None,
         "fee": row.fee,
         "refusal": row.refusal,
+        "observed": row.observed,
         "written_at": row.written_at,
         "sent_at": row.sent_at,
         "acked_at": row.acked_at,

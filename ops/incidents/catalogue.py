@@ -116,6 +116,25 @@ _ROWS = (
         runbook="4",
     ),
     Alarm(
+        code="execution.slow",
+        severity="P2",
+        component="execution",
+        title=Text("An execution took too long", "Исполнение заняло слишком много времени"),
+        cause=Text(
+            "Sending, hedging or the naked time was over its bound in the configuration (slo_*).",
+            "Отправка, хеджирование или время без хеджа превысили границу из конфигурации (slo_*).",
+        ),
+        consequence=Text(
+            "Prices move in that time: the edge that was seen is not the edge that is captured.",
+            "За это время цены уходят: увиденный спред не равен полученному.",
+        ),
+        action=Text(
+            "Compare the execution's times with others: one venue, the worker, or the database?",
+            "Сравнить времена исполнения с другими: площадка, воркер или база данных?",
+        ),
+        runbook="4",
+    ),
+    Alarm(
         code="execution.quarantined",
         severity="P0",
         component="execution",

@@ -46,7 +46,7 @@ from trading.domain.execution_state import (
 from trading.domain.market import Book, Side
 from trading.domain.order_state import OrderState
 from trading.domain.rescue import Rescue
-from trading.execution import appraisal, dry_run, intents, nakedness, observing, visit
+from trading.execution import appraisal, dry_run, intents, nakedness, observing, times, visit
 from trading.execution.fills import Heard, record
 from trading.execution.stopped import not_allowed
 from trading.execution.warm import warm
@@ -149,13 +149,13 @@ def _step(execution_id: UUID, quotes: Quotes, *, alone: bool) -> Next:
         before = execution.state
         following = _advance(execution, config.trading.execution, quotes, state, alone=alone)
         _schedule(execution, following)
-        _report(execution, before)
+        _report(execution, before, config.trading.execution)
         return following
 
 
-def _report(execution: Execution, before: str) -> None:
-    """A rescue of real orders that began in this step, or orders whose fate was given up on. Last: from here
-    on the audit head is locked."""
+def _report(execution: Execution, before: str, config: ExecutionConfig) -> None:
+    """A rescue of real orders that began in this step, orders whose fate was given up on, an end that took
+    too long. Last: from here on the audit head is locked."""
     if execution.state == before or execution.dry_run:
         return
     if execution.state in _RESCUES:
@@ -166,6 +166,13 @@ def _report(execution: Execution, before: str) -> None:
             name = order.client_order_id
             what = f"order {name} on {order.venue}: {order.refusal or 'no answer'}"
             alarm("order.unknown", f"order.unknown:{name}", what, {"execution": str(execution.pk)})
+    if execution.state in FINAL | RESTING and before not in RESTING:
+        slow = [f"{name} {took} of {most}" for name, took, most in times.broken(times.of(execution), config)]
+        if slow:
+            what = f"execution {execution.pk} on {execution.symbol}: {', '.join(slow)}"
+            alarm(
+                "execution.slow", f"execution.slow:{execution.symbol}", what, {"execution": str(execution.pk)}
+            )
 
 
 def _advance(
