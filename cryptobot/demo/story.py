@@ -90,8 +90,8 @@ class Story:
         self.say(f"  {' → '.join(t['state'] for t in row['transitions'])}")
 
     def rescue(self) -> None:
-        """OKX rejects a leg. The filled leg is reversed, nothing stays naked."""
-        self.venues["okx"].control("POST", "faults", effect="reject", kind="place", code="51000", count=1)
+        """OKX refuses a leg again and again. The filled leg is reversed, nothing stays naked."""
+        self.venues["okx"].control("POST", "faults", effect="reject", kind="place", code="51000", count=None)
         row = self._run(self._ask_to_execute())
         self.venues["okx"].control("DELETE", "faults")
         expect(row["state"] == "FLAT_AFTER_RESCUE", f"the rescue ended {row['state']}")

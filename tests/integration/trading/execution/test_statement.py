@@ -15,7 +15,7 @@ from trading.domain.canonical import canonical_json
 from trading.domain.ledger import Account
 from trading.domain.market import Side
 from trading.domain.plan import Plan
-from trading.execution.fills import _record_fill
+from trading.execution.fills import record_fill
 from trading.ledger import attribution, bills
 from trading.ledger.bills import post_bills
 from trading.ledger.posting import balance, post_adjustment
@@ -165,7 +165,7 @@ def test_a_fill_the_venue_does_not_know(bench: Bench) -> None:
     equal(bench)
     bench.drive(bench.open())
     equal(bench)
-    _record_fill(OrderIntent.objects.get(venue=A), invented())
+    record_fill(OrderIntent.objects.get(venue=A), invented())
     found = differences(A)
     assert kinds(found) == {"statement", "fill"}
     assert {each.currency for each in found} == {"BNB"}
@@ -241,7 +241,7 @@ def test_a_statement_before_its_fill(bench: Bench) -> None:
     )
     bills.book(A, [bill])
     assert kinds(differences(A)) == {"statement", "bill"}
-    _record_fill(order, invented())
+    record_fill(order, invented())
     assert differences(A) == ()
     assert balance(A, Account.ROUNDING, "BNB") == D("0.00000001")
 

@@ -28,7 +28,7 @@ async def at_paper(data_dir: Path, story: Any, **options: Any) -> Any:
         for client in (adapter.orders, adapter.data):
             client.milliseconds = venues.clock.now_ms
         try:
-            return await story(Desk(adapter, venues["bybit"]), venues)
+            return await story(Desk(adapter, venues["bybit"], venues), venues)
         finally:
             await adapter.close()
 
