@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from trading.paper.dialects.base import Call, Reply
 from trading.paper.journal import to_doc
+from trading.paper.orders import Forced, Refused
 from trading.paper.overlay import NOTHING, Overlay
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Control:
             ("POST", "clock"): self.move_clock,
             ("POST", "recording"): self.move_recording,
             ("POST", "limits"): self.set_limits,
+            ("POST", "force_close"): self.force_close,
         }
 
     async def answer(self, call: Call) -> Reply:
@@ -121,6 +123,22 @@ class Control:
 
     def move_recording(self, body: dict[str, Any]) -> dict[str, int]:
         return {"minute": self.venues.move_recording(minute=body.get("minute"), step=body.get("step"))}
+
+    def force_close(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`{symbol, why: liquidation|adl, qty?}`: the venue closes a position or a part of it."""
+        venue, base = self.venue, self._base(body["symbol"])
+        why = str(body.get("why", "liquidation")).upper()
+        if why not in Forced.__members__:
+            raise ValueError(f"why {why.lower()!r}: accepted are liquidation, adl")
+        venue.engine.advance(venue.clock.now_ms())
+        held = abs(venue.engine.account.position(base).net)
+        qty = _decimal(body.get("qty")) or held
+        try:
+            order = venue.engine.force_close(base, qty, Forced[why])
+        except Refused as refused:
+            raise ValueError(f"qty {qty}: accepted are whole lots up to {held}") from refused
+        venue.journal.save(venue.engine)
+        return to_doc(order)
 
     def set_limits(self, body: dict[str, Any]) -> dict[str, int]:
         limit = getattr(self.venue.dialect, "limit", None)

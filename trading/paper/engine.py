@@ -19,6 +19,7 @@ from trading.paper.orders import (
     Changes,
     Ended,
     Fill,
+    Forced,
     NewOrder,
     Order,
     Reason,
@@ -78,6 +79,7 @@ class Engine:
         self.now_ms = max(self.now_ms, now_ms)
         if moved and self.live:
             self.match_resting()
+        self.liquidate_if_broke()
 
     def _expire_dead_men(self, now_ms: int) -> None:
         due = [base for base, at_ms in self.dead_man.items() if at_ms <= now_ms]
@@ -418,6 +420,46 @@ class Engine:
         _forget_oldest(self.bills)
         self.changes.bills.append(bill)
         self.changes.account = True
+
+    # -- the venue's own orders --
+
+    def maintenance(self) -> Decimal:
+        """Margin below which the account is liquidated, USDT at the mark."""
+        rates = ((base, mark, self.instruments[base].maintenance_rate) for base, mark in self.marks().items())
+        return sum((abs(self.account.position(b).net) * mark * rate for b, mark, rate in rates), ZERO)
+
+    def liquidate_if_broke(self) -> None:
+        """Cross margin: when equity does not cover maintenance, orders go first and then every position."""
+        if not any(position.net for position in self.account.positions.values()):
+            return
+        if self.equity() >= self.maintenance():
+            return
+        for order in list(self.live.values()):
+            self._end(order, Ended.LIQUIDATED, self.now_ms)
+        for base in list(self.marks()):
+            self.force_close(base, abs(self.account.position(base).net), Forced.LIQUIDATION)
+
+    def force_close(self, base: str, qty: Decimal, why: Forced) -> Order:
+        """Close so much of a position at the mark, without asking its owner.
+
+        Raises:
+            Refused: REDUCE_ONLY where less than `qty` is held, or it is not on the lot.
+        """
+        net, lot = self.account.position(base).net, self.instruments[base].lot
+        if not ZERO < qty <= abs(net) or qty % lot:
+            raise Refused(Reason.REDUCE_ONLY, str(qty))
+        new = NewOrder(
+            base=base,
+            side=Side.SELL if net > 0 else Side.BUY,
+            qty=qty,
+            price=self.mark(base),
+            time_in_force=TimeInForce.IOC,
+            reduce_only=True,
+            client_order_id=f"{why.value}{self.now_ms}{self.last_id + 1}",
+        )
+        order = self._accept(new)
+        self._fill(order, qty, self.mark(base), maker=False)
+        return order
 
     # -- cancel, find --
 

@@ -43,6 +43,23 @@ class Ended(Enum):
     SELF_TRADE = "self_trade"
     DEAD_MAN = "dead_man"
     REDUCE_ONLY = "reduce_only"
+    LIQUIDATED = "liquidated"
+
+
+class Forced(Enum):
+    """Why the venue itself closed a position; the value begins the client id that Binance gives its order."""
+
+    LIQUIDATION = "autoclose-"
+    ADL = "adl_autoclose-"
+
+    @classmethod
+    def of(cls, client_order_id: str) -> "Forced | None":
+        return next((each for each in cls if client_order_id.startswith(each.value)), None)
+
+
+def shown_id(client_order_id: str) -> str:
+    """As OKX and Bybit show it: the venue's own orders have none."""
+    return "" if Forced.of(client_order_id) else client_order_id
 
 
 class Refused(Exception):

@@ -144,11 +144,11 @@ class PaperVenues:
     # -- time --
 
     async def _tick(self) -> None:
-        """Only resting orders and armed dead-man switches need a clock: prices are computed when asked."""
+        """What rests, is armed or may be liquidated needs a clock: prices are computed when asked."""
         while True:
             await asyncio.sleep(STEP_MS / 1000)
             for venue in self.venues.values():
-                if venue.engine.live or venue.engine.dead_man:
+                if venue.engine.live or venue.engine.dead_man or venue.engine.marks():
                     venue.tick(self.clock.now_ms())
 
     def move_clock(self, target_ms: int) -> None:

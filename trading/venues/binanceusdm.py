@@ -65,6 +65,8 @@ _PAGE = 1000
 _SPAN_MS = 7 * 86_400_000  # the longest that one question about the past may cover
 _DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 _NO_CHANGE = "-4059"
+#: How the client ids of Binance's own orders begin.
+FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 
 
 class Client(Wire, ccxt.binanceusdm):  # type: ignore[misc]
@@ -262,6 +264,12 @@ class BinanceUsdm(CcxtVenue):
     async def order(self, symbol: str, client_order_id: str) -> OrderReport:
         request = {"symbol": await self._market_id(symbol), "origClientOrderId": client_order_id}
         return self._report(await self.orders.fapiPrivateGetOrder(request))
+
+    @paced
+    async def forced(self, symbol: str, *, venue_order_id: str) -> bool:
+        request = {"symbol": await self._market_id(symbol), "orderId": venue_order_id}
+        row = await self.data.fapiPrivateGetOrder(request)
+        return str(row["clientOrderId"]).startswith(FORCED)
 
     @guarded
     async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:

@@ -73,6 +73,8 @@ _LINEAR = {"category": "linear"}
 _NO_CHANGE = {"110025", "110043"}  # the position mode or the leverage is as asked already
 _SPAN = timedelta(days=7)  # no list answers for more at once
 _BARRED_SEC = 600  # after an address has asked too often
+#: How the createType of Bybit's own orders begins.
+FORCED = ("CreateByLiq", "CreateByAdl", "CreateBySettle")
 
 
 class Client(Wire, ccxt.bybit):  # type: ignore[misc]
@@ -321,6 +323,15 @@ class Bybit(CcxtVenue):
                 return self._report(rows[0])
         detail = f"neither open nor in the history: {client_order_id}"
         raise VenueError(Verdict.NOT_FOUND, venue=self.name, code="no_row", detail=detail)
+
+    @paced
+    async def forced(self, symbol: str, *, venue_order_id: str) -> bool:
+        request = {**await self._linear(symbol), "orderId": venue_order_id}
+        for endpoint in (self.data.privateGetV5OrderRealtime, self.data.privateGetV5OrderHistory):
+            rows = (await endpoint(request))["result"]["list"]
+            if rows:
+                return str(rows[0]["createType"]).startswith(FORCED)
+        return False
 
     @guarded
     async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:

@@ -230,6 +230,10 @@ class Venue(Protocol):
         (liquidation, ADL, somebody else's). `client_order_id` is "" where the venue does not say it."""
         ...
 
+    async def forced(self, symbol: str, *, venue_order_id: str) -> bool:
+        """Whether the order was the venue's own: liquidation, ADL, settlement."""
+        ...
+
     async def bills(self, *, since: datetime) -> tuple[BillReport, ...]:
         """The account's statement since then, oldest first, complete (all pages)."""
         ...

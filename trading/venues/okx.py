@@ -68,6 +68,8 @@ _FILLS_SINCE, _BILLS_SINCE = timedelta(days=3), timedelta(days=7)
 _PACE_SEC = {"fills": 0.04, "fills-history": 0.25, "bills": 0.25, "bills-archive": 0.5}
 _EDGE = timedelta(hours=1)  # what is about to leave the fast endpoint is asked of the slow one
 _EXPIRING = {"trade/order", "trade/batch-orders"}
+#: Categories of OKX's own orders.
+FORCED = {"full_liquidation", "partial_liquidation", "adl", "delivery"}
 
 
 class Client(Wire, ccxt.okx):  # type: ignore[misc]
@@ -274,6 +276,12 @@ class Okx(CcxtVenue):
         request = {"instId": await self._market_id(symbol), "clOrdId": client_order_id}
         answer = await self.orders.privateGetTradeOrder(request)
         return self._report(answer["data"][0])
+
+    @paced
+    async def forced(self, symbol: str, *, venue_order_id: str) -> bool:
+        request = {"instId": await self._market_id(symbol), "ordId": venue_order_id}
+        answer = await self.data.privateGetTradeOrder(request)
+        return answer["data"][0]["category"] in FORCED
 
     @guarded
     async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:

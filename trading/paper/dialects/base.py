@@ -165,23 +165,13 @@ class Dialect(ABC):
 
     # -- figures --
 
-    def maintenance(self) -> Decimal:
-        marks = self.engine.marks()
-        return sum(
-            (
-                abs(self.engine.account.position(b).net) * m * self.engine.instruments[b].maintenance_rate
-                for b, m in marks.items()
-            ),
-            ZERO,
-        )
-
     def liquidation_price(self, base: str) -> Decimal:
         """Where equity would meet maintenance if only this price moved; 0 when nowhere above 0."""
         account, instrument = self.engine.account, self.engine.instruments[base]
         position, mark = account.position(base), self.engine.mark(base)
         rate = instrument.maintenance_rate
         others = self.engine.equity() - position.unrealised(mark)
-        kept_for_others = self.maintenance() - abs(position.net) * mark * rate
+        kept_for_others = self.engine.maintenance() - abs(position.net) * mark * rate
         slope = position.net - abs(position.net) * rate
         price = (position.net * position.entry - others + kept_for_others) / slope if slope else ZERO
         return max(ZERO, round(price, instrument.price_decimals))

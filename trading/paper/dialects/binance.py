@@ -433,7 +433,7 @@ class Binance(Dialect):
 
     def account(self, _: Call) -> Any:
         held = [i for i in self.by_symbol.values() if self._has_something(i.base)]
-        return shapes.account(self.engine, self.maintenance(), [self._position(i) for i in held])
+        return shapes.account(self.engine, self.engine.maintenance(), [self._position(i) for i in held])
 
     def balance(self, _: Call) -> Any:
         return [shapes.balance(self.engine)]

@@ -18,6 +18,7 @@ ENDED = {
     Ended.POST_ONLY: "EXPIRED",
     Ended.REDUCE_ONLY: "EXPIRED",
     Ended.SELF_TRADE: "EXPIRED_IN_MATCH",
+    Ended.LIQUIDATED: "EXPIRED",
 }
 CURRENCIES = [
     {

@@ -465,7 +465,7 @@ class Bybit(Dialect):
     def wallet(self, call: Call) -> Any:
         if call.params.get("accountType") != "UNIFIED":
             raise Refused(Reason.BAD_VALUE, "accountType: only supports UNIFIED")
-        return {"list": [shapes.wallet(self.engine, self.maintenance())]}
+        return {"list": [shapes.wallet(self.engine, self.engine.maintenance())]}
 
     def fee_rate(self, call: Call) -> Any:
         self._linear(call)

@@ -11,7 +11,7 @@ from trading.paper.dialects.base import plain
 from trading.paper.engine import Engine
 from trading.paper.instruments import Instrument
 from trading.paper.market import FUNDING_MS, Levels
-from trading.paper.orders import Bill, Ended, Fill, Order, Side, Status, TimeInForce
+from trading.paper.orders import Bill, Ended, Fill, Forced, Order, Side, Status, TimeInForce, shown_id
 
 FIRST_ORDER = 0xB1B1_0000_0000_4000_8000_0000_0000_0000
 FIRST_FILL = 0xF1F1_0000_0000_4000_8000_0000_0000_0000
@@ -32,7 +32,14 @@ ENDS = {
     Ended.POST_ONLY: ("UNKNOWN", "EC_PostOnlyWillTakeLiquidity"),
     Ended.SELF_TRADE: ("CancelBySmp", "EC_CancelBySmp"),
     Ended.REDUCE_ONLY: ("CancelByReduceOnly", "EC_PerCancelRequest"),
+    Ended.LIQUIDATED: ("CancelAllBeforeLiq", "EC_PerCancelRequest"),
 }
+CREATE_TYPES = {
+    None: "CreateByUser",
+    Forced.LIQUIDATION: "CreateByLiq",
+    Forced.ADL: "CreateByAdl_PassThrough",
+}
+EXEC_TYPES = {None: "Trade", Forced.LIQUIDATION: "BustTrade", Forced.ADL: "AdlTrade"}
 
 
 def order_id(number: int) -> str:
@@ -127,7 +134,7 @@ def ticker(
 
 
 def acknowledged(order: Order) -> dict[str, str]:
-    return {"orderId": order_id(order.id), "orderLinkId": order.client_order_id}
+    return {"orderId": order_id(order.id), "orderLinkId": shown_id(order.client_order_id)}
 
 
 def status(order: Order) -> str:
@@ -143,7 +150,7 @@ def order(order: Order, i: Instrument) -> dict[str, Any]:
     price = plain(order.price) if order.price is not None else "0"
     return {
         "orderId": order_id(order.id),
-        "orderLinkId": order.client_order_id,
+        "orderLinkId": shown_id(order.client_order_id),
         "blockTradeId": "",
         "symbol": i.id,
         "price": price,
@@ -152,7 +159,7 @@ def order(order: Order, i: Instrument) -> dict[str, Any]:
         "isLeverage": "",
         "positionIdx": 0,
         "orderStatus": status(order),
-        "createType": "CreateByUser",
+        "createType": CREATE_TYPES[Forced.of(order.client_order_id)],
         "cancelType": cancel_type,
         "rejectReason": reason,
         "avgPrice": plain(order.average_price) if order.filled else "",
@@ -192,14 +199,14 @@ def execution(fill: Fill, order: Order | None, i: Instrument) -> dict[str, Any]:
     return {
         **_execution(i, fill.price, fill.qty, fill.fee, fill.at_ms),
         "orderId": order_id(fill.order_id),
-        "orderLinkId": fill.client_order_id,
+        "orderLinkId": shown_id(fill.client_order_id),
         "side": SIDES[fill.side],
         "orderPrice": plain(order.price) if order is not None and order.price is not None else "0",
         "orderQty": plain(order.qty) if order is not None else "0",
         "leavesQty": "0",
         "orderType": "Limit" if limit else "Market",
         "execId": str(UUID(int=FIRST_FILL + fill.id)),
-        "execType": "Trade",
+        "execType": EXEC_TYPES[Forced.of(fill.client_order_id)],
         "isMaker": fill.maker,
         "seq": fill.id,
     }

@@ -439,7 +439,7 @@ class Okx(Dialect):
         return [shapes.config(hedge_mode=self.engine.hedge_mode)]
 
     def balance(self, _: Call) -> Any:
-        return [shapes.balance(self.engine, self.maintenance())]
+        return [shapes.balance(self.engine, self.engine.maintenance())]
 
     def positions(self, call: Call) -> Any:
         held = [i for i in self.instruments(call, "instId") if self.engine.account.position(i.base).net]

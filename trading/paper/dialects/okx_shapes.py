@@ -7,7 +7,7 @@ from trading.paper.dialects.base import plain
 from trading.paper.engine import Engine
 from trading.paper.instruments import Instrument
 from trading.paper.market import FUNDING_MS, Levels
-from trading.paper.orders import Bill, Ended, Fill, Order, Side, Status, TimeInForce
+from trading.paper.orders import Bill, Ended, Fill, Forced, Order, Side, Status, TimeInForce, shown_id
 
 FIRST_ORDER = 2_000_000_000_000_000_000
 FIRST_BILL = 1_000_000_000_000_000_000
@@ -25,7 +25,9 @@ CANCEL_SOURCES = {
     Ended.DEAD_MAN: ("20", "Cancel all after triggered"),
     Ended.POST_ONLY: ("31", "The post-only order will take liquidity in maker orders"),
     Ended.SELF_TRADE: ("32", "Self trade prevention"),
+    Ended.LIQUIDATED: ("6", "Canceled: the position is being liquidated"),
 }
+CATEGORIES = {None: "normal", Forced.LIQUIDATION: "full_liquidation", Forced.ADL: "adl"}
 CURRENCY = {
     "ccy": "USDT",
     "name": "Tether",
@@ -157,7 +159,7 @@ def tier(i: Instrument) -> dict[str, str]:
 
 def acknowledged(order: Order, now_ms: int) -> dict[str, str]:
     return {
-        "clOrdId": order.client_order_id,
+        "clOrdId": shown_id(order.client_order_id),
         "ordId": str(FIRST_ORDER + order.id),
         "tag": order.tag,
         "ts": str(now_ms),
@@ -190,7 +192,7 @@ def order(order: Order, i: Instrument, leverage: int) -> dict[str, Any]:
         "instType": "SWAP",
         "instId": i.id,
         "ordId": str(FIRST_ORDER + order.id),
-        "clOrdId": order.client_order_id,
+        "clOrdId": shown_id(order.client_order_id),
         "tag": order.tag,
         "px": "" if order.price is None else plain(order.price),
         "sz": contracts(order.qty, i),
@@ -213,7 +215,7 @@ def order(order: Order, i: Instrument, leverage: int) -> dict[str, Any]:
         "rebate": "0",
         "rebateCcy": "USDT",
         "pnl": plain(order.realised),
-        "category": "normal",
+        "category": CATEGORIES[Forced.of(order.client_order_id)],
         "source": "",
         "reduceOnly": "true" if order.reduce_only else "false",
         "cancelSource": source,
@@ -236,7 +238,7 @@ def fill(fill: Fill, i: Instrument) -> dict[str, str]:
         "instId": i.id,
         "tradeId": str(fill.id),
         "ordId": str(FIRST_ORDER + fill.order_id),
-        "clOrdId": fill.client_order_id,
+        "clOrdId": shown_id(fill.client_order_id),
         "billId": str(FIRST_BILL + fill.id),
         "subType": "1" if fill.side is Side.BUY else "2",
         "tag": fill.tag,
