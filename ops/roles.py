@@ -72,6 +72,7 @@ REQUESTS: dict[str, set[str]] = {
         "trading.rescue",
         "trading.resolve_unknown",
         "trading.assign_residual",
+        "trading.accept_break",
         "trading.record_transfer",
     },
     RISK_MANAGER: _OWN
@@ -97,6 +98,7 @@ _DESK = {
     "trading.grant_envelope",
     "trading.rescue",
     "trading.resolve_unknown",
+    "trading.accept_break",
 }
 _HOUSE = {
     "ops.create_user",

@@ -8,7 +8,8 @@ from ops import access
 from ops.admin_base import Journal, ReadOnly, WithRights
 from ops.models import User
 from trading import models
-from trading.domain.execution_state import FINAL
+from trading.actions.rescue import RESCUABLE
+from trading.domain.execution_state import FINAL, ExecutionState
 
 
 @admin.register(models.Venue)
@@ -35,9 +36,15 @@ class ExecutionAdmin(ReadOnly):
     date_hierarchy = "created_at"
 
     def offers(self, obj: models.Execution, user: User) -> list[tuple[str, dict[str, Any]]]:
-        if obj.dry_run or obj.state in FINAL or not access.may_somewhere(user, "trading.close"):
+        if obj.dry_run or obj.state in FINAL:
             return []
-        return [("trading.close", {"execution_id": str(obj.pk)})]
+        about = {"execution_id": str(obj.pk)}
+        verbs = [("trading.close", about)]
+        if obj.state in RESCUABLE:
+            verbs.append(("trading.rescue", {**about, "way": "reverse"}))
+        if obj.state == ExecutionState.RESIDUAL_HELD:
+            verbs.append(("trading.assign_residual", about))
+        return [verb for verb in verbs if access.may_somewhere(user, verb[0])]
 
 
 @admin.register(models.ExecutionTransition)
@@ -180,3 +187,21 @@ class TransferAdmin(ReadOnly):
     @admin.display(boolean=True)
     def arrived(self, obj: models.Transfer) -> bool:
         return obj.arrival_id is not None
+
+
+@admin.register(models.ReconciliationState)
+class ReconciliationStateAdmin(ReadOnly):
+    list_display = ("venue", "done_at", "money_at", "took_ms", "error")
+
+
+@admin.register(models.ReconciliationBreak)
+class ReconciliationBreakAdmin(ReadOnly):
+    list_display = ("opened_at", "venue", "kind", "symbol", "amount", "closed_at", "accepted_at", "detail")
+    list_filter = ("venue", "kind")
+    search_fields = ("key", "detail")
+    date_hierarchy = "opened_at"
+
+    def offers(self, obj: models.ReconciliationBreak, user: User) -> list[tuple[str, dict[str, Any]]]:
+        if obj.closed_at or obj.accepted_at or not access.may_somewhere(user, "trading.accept_break"):
+            return []
+        return [("trading.accept_break", {"break_id": str(obj.pk), "amount": str(obj.amount)})]

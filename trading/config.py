@@ -133,12 +133,21 @@ class ReportsConfig(Section):
         return name
 
 
+class ReconciliationConfig(Section):
+    interval_sec: Annotated[int, Field(ge=1, le=3_600)] = 5
+    money_interval_sec: Annotated[int, Field(ge=1, le=86_400)] = 60
+    lookback_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
+    warn_after_sec: Annotated[int, Field(ge=0, le=3_600)] = 10
+    hold_after_sec: Annotated[int, Field(ge=0, le=3_600)] = 60
+
+
 class TradingConfig(Section):
     venues: dict[VenueName, VenueConfig]
     pairs: Annotated[tuple[PairConfig, ...], Field(min_length=1)]
     preflight: PreflightConfig
     execution: ExecutionConfig
     paper: PaperConfig = PaperConfig()
+    reconciliation: ReconciliationConfig = ReconciliationConfig()
     reports: ReportsConfig = ReportsConfig()
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from trading.domain.execution_state import ExecutionState, Policy, Purpose
 from trading.domain.ledger import Account, EntryKind
 from trading.domain.market import Side, TimeInForce
 from trading.domain.order_state import TERMINAL, OrderState
+from trading.domain.reconcile import BreakKind
 from trading.venues.interface import BillKind
 
 ZERO = Decimal(0)
@@ -452,3 +453,51 @@ class Transfer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency} {self.from_venue} → {self.to_venue}"
+
+
+class ReconciliationState(models.Model):
+    """When each venue was last compared with our books, and with what success."""
+
+    venue = models.CharField(primary_key=True, max_length=32)
+    claimed_until = models.DateTimeField(help_text="One process compares at a time")
+    tried_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True, help_text="The last time that the venue could be read whole")
+    money_at = models.DateTimeField(null=True, help_text="The last time that statement and balance were, too")
+    error = models.CharField(max_length=300, blank=True)
+    took_ms = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.error or 'compared'}"
+
+
+class ReconciliationBreak(models.Model):
+    """Something that our books and a venue do not agree on. It closes by itself when they do again."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    venue = models.CharField(max_length=32)
+    kind = models.CharField(max_length=20, choices=_choices(BreakKind))
+    symbol = models.CharField(max_length=40, blank=True)
+    key = models.CharField(max_length=120, help_text="What it is about: an order, a trade, an instrument")
+    amount = _decimal(default=ZERO)
+    detail = models.TextField()
+    data = models.JSONField(default=dict)
+    opened_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    warned_at = models.DateTimeField(null=True)
+    held_at = models.DateTimeField(null=True)
+    accepted_at = models.DateTimeField(null=True, help_text="Two people live with it, at this very amount")
+    accepted_why = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-opened_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["venue", "kind", "symbol", "key"],
+                condition=Q(closed_at__isnull=True),
+                name="break_open_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.symbol} on {self.venue}"

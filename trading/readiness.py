@@ -9,6 +9,7 @@ from risk.exposure import Holding
 from trading.domain.execution_state import ExecutionState
 from trading.domain.order_state import OrderState
 from trading.models import Execution, OrderIntent, Position
+from trading.reconciliation.service import waiting
 
 
 def holdings() -> Iterator[Holding]:
@@ -55,11 +56,18 @@ def _match(found: dict[str, Any]) -> checklist.Line:
     return not off, detail or "ours equal the venues'"
 
 
+def _no_breaks(_: Any) -> checklist.Line:
+    """What nobody has explained or accepted yet, however young."""
+    found = [f"{row}: {row.detail}" for row in waiting()[:6]]
+    return not found, "; ".join(found) or "nothing differs"
+
+
 ITEMS = (
     checklist.Item(
         "system_preflight", "System preflight is green", _preflight, _look, link="/api/arb/preview"
     ),
     checklist.Item("orders_known", "No order is unknown", _no_doubt, link="/api/ui/orders?state=UNKNOWN"),
+    checklist.Item("no_breaks", "No break is open", _no_breaks, link="/api/reconciliation"),
     checklist.Item(
         "positions_match", "Positions equal the venues'", _match, _positions, link="/api/deriv/positions"
     ),

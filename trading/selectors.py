@@ -5,12 +5,22 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
+
 from trading.domain import pnl
 from trading.domain.execution_state import FINAL, Purpose
 from trading.domain.market import Side
 from trading.domain.order_state import TERMINAL
 from trading.execution import times
-from trading.models import Execution, Fill, Leg, OrderIntent, Position
+from trading.models import (
+    Execution,
+    Fill,
+    Leg,
+    OrderIntent,
+    Position,
+    ReconciliationBreak,
+    ReconciliationState,
+)
 from trading.venues.interface import VenuePosition
 
 ZERO = Decimal(0)
@@ -189,3 +199,35 @@ def unfinished() -> int:
 
 def orders_in_doubt() -> int:
     return OrderIntent.objects.exclude(state__in=sorted(TERMINAL)).filter(state="UNKNOWN").count()
+
+
+def reconciliation() -> dict[str, Any]:
+    """When each venue was compared with our books, and what does not agree; seconds count from now."""
+    now = timezone.now()
+    return {
+        "venues": [
+            {
+                "venue": row.venue,
+                "compared_at": row.done_at,
+                "age_sec": round((now - row.done_at).total_seconds(), 1) if row.done_at else None,
+                "error": row.error or None,
+                "took_ms": row.took_ms,
+            }
+            for row in ReconciliationState.objects.order_by("venue")
+        ],
+        "breaks": [
+            {
+                "id": str(row.pk),
+                "venue": row.venue,
+                "kind": row.kind,
+                "symbol": row.symbol or None,
+                "key": row.key,
+                "amount": row.amount,
+                "detail": row.detail,
+                "age_sec": round((now - row.opened_at).total_seconds(), 1),
+                "accepted": row.accepted_at is not None,
+                "held": row.held_at is not None,
+            }
+            for row in ReconciliationBreak.objects.filter(closed_at=None)
+        ],
+    }

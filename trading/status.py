@@ -19,7 +19,8 @@ from trading import desk_config, watch
 from trading.config import TradingConfig
 from trading.domain.execution_state import ACTIVE, FINAL, ExecutionState
 from trading.domain.order_state import TERMINAL, OrderState
-from trading.models import Execution, FlattenJob, OrderIntent, Position
+from trading.models import Execution, FlattenJob, OrderIntent, Position, ReconciliationState
+from trading.reconciliation.service import waiting as waiting_breaks
 from trading.venues.hub import FactKey
 from trading.watch import Word, Words
 
@@ -28,6 +29,8 @@ LATE_WARN_SEC, LATE_ERROR_SEC = 5.0, 15.0
 #: How long one leg may stand alone before it is more than work under way.
 IMBALANCE_ERROR_SEC = 10.0
 CONTROL_TIMEOUT_SEC = 1.0
+#: Beyond three intervals: a statement of many pages takes its time.
+RECONCILED_SEC = 15.0
 UNBALANCED = (ExecutionState.IMBALANCED, ExecutionState.RESCUE_PROCEED, ExecutionState.RESCUE_REVERSE)
 ZERO = Decimal(0)
 
@@ -37,6 +40,7 @@ def register() -> None:
     status.register(Component("outbox", "Work that is due", "P0", outbox))
     status.register(Component("orders_unknown", "Orders of which nobody knows", "P0", orders_unknown))
     status.register(Component("executions", "Executions", "P0", executions))
+    status.register(Component("reconciliation", "Books equal the venues'", "P0", reconciliation))
     status.register_provider("venues", _venues, group="P0")
     if settings.ENV.exchange_profile == "paper":
         component = Component("paper_venues", "Paper venues", "P2", paper_venues, needs_database=False)
@@ -81,6 +85,26 @@ def _venue_facts() -> dict[str, dict[str, Any]]:
     return {
         venue: {"offset_ms": None if word.error else word.answer.offset_ms} for venue, word in clocks.items()
     }
+
+
+def reconciliation() -> Reading:
+    """Red while something differs that nobody has accepted, or a venue was not compared for too long."""
+    config = desk_config.active().trading
+    now, limit = timezone.now(), RECONCILED_SEC + 3 * config.reconciliation.interval_sec
+    done = dict(ReconciliationState.objects.values_list("venue", "done_at"))
+    times = {str(name): done.get(name) for name, venue in config.venues.items() if venue.enabled}
+    old = [name for name, at in times.items() if at is None or (now - at).total_seconds() > limit]
+    breaks = [f"{row}: {row.detail}" for row in waiting_breaks()[:5]]
+    observed = min((at for at in times.values() if at), default=None)
+    links = ("/api/reconciliation", "/admin/trading/reconciliationbreak/")
+    metrics = {"breaks": waiting_breaks().count(), "not_compared": len(old)}
+    if breaks:
+        return Reading(Status.ERROR, "; ".join(breaks)[:300], metrics, observed, links)
+    if len(old) == len(times):
+        return Reading(Status.UNKNOWN, "no venue was compared lately", metrics, observed, links)
+    if old:
+        return Reading(Status.ERROR, f"not compared: {', '.join(old)}", metrics, observed, links)
+    return Reading(Status.OK, f"{len(times)} venues agree with our books", metrics, observed, links)
 
 
 # --- venues ------------------------------------------------------------------

@@ -17,5 +17,6 @@ urlpatterns = [
     path("api/ui/executions/<uuid:execution_id>", v.ExecutionView.as_view()),
     path("api/ui/orders", v.OrdersView.as_view()),
     path("api/ui/fills", v.FillsView.as_view()),
+    path("api/reconciliation", v.ReconciliationView.as_view()),
     path("api/reports/pnl", PnlReportView.as_view()),
 ]

@@ -135,6 +135,44 @@ _ROWS = (
         runbook="4",
     ),
     Alarm(
+        code="reconciliation.break",
+        severity="P1",
+        component="reconciliation",
+        title=Text("Books and venue do not agree", "Книги и площадка не сходятся"),
+        cause=Text(
+            "An order, a fill, a position or money differs, and no fill or bill of the venue explains it.",
+            "Ордер, сделка, позиция или деньги различаются, и ни одна сделка или проводка это не объясняет.",
+        ),
+        consequence=Text(
+            "What the desk believes it holds is not what it holds; older than hold_after_sec it is held.",
+            "Деск владеет не тем, чем думает; старше hold_after_sec разрыв остановит открытие.",
+        ),
+        action=Text(
+            "Compare with the venue's own page. Foreign activity: end it. Explained: trading.accept_break.",
+            "Сверить со страницей площадки. Чужая активность: прекратить. Объяснено: trading.accept_break.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
+        code="reconciliation.held",
+        severity="P1",
+        component="reconciliation",
+        title=Text("An old break holds a venue", "Старый разрыв остановил площадку"),
+        cause=Text(
+            "A difference between books and venue is older than hold_after_sec.",
+            "Расхождение между книгами и площадкой старше hold_after_sec.",
+        ),
+        consequence=Text(
+            "Nothing new opens on that venue; reducing goes on.",
+            "На этой площадке ничего нового не открывается; сокращение продолжается.",
+        ),
+        action=Text(
+            "Find out what it is before anything else is opened there.",
+            "Выяснить причину, прежде чем открывать там что-либо.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
         code="execution.quarantined",
         severity="P0",
         component="execution",

@@ -45,6 +45,8 @@ OWNED = {
         "Leg",
         "OrderIntent",
         "Position",
+        "ReconciliationBreak",
+        "ReconciliationState",
         "Transfer",
         "VenueBill",
     },
@@ -84,6 +86,7 @@ WRITERS = {
     "trading/actions/": "the actions",
     "trading/execution/": "the workers",
     "trading/ledger/": "the books: called by the workers, the statement reader, actions",
+    "trading/reconciliation/": "what was compared and what differs; a fill that the venue proves",
     "risk/reservations.py": "called by the gate's callers",
 }
 

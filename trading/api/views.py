@@ -105,6 +105,12 @@ class DerivStatusView(APIView):
         return Response(venue_reads.deriv_status())
 
 
+class ReconciliationView(APIView):
+    @extend_schema(responses=ANY)
+    def get(self, request: Request) -> Response:
+        return Response(selectors.reconciliation())
+
+
 class PositionsView(APIView):
     @extend_schema(responses=ANY)
     def get(self, request: Request) -> Response:

@@ -37,6 +37,7 @@ from trading.venues.interface import (
     DeadManScope,
     FillReport,
     NewOrder,
+    OrderOwner,
     OrderReport,
     OrderStatus,
     VenueEndpoint,
@@ -266,10 +267,11 @@ class BinanceUsdm(CcxtVenue):
         return self._report(await self.orders.fapiPrivateGetOrder(request))
 
     @paced
-    async def forced(self, symbol: str, *, venue_order_id: str) -> bool:
+    async def owner(self, symbol: str, *, venue_order_id: str) -> OrderOwner:
         request = {"symbol": await self._market_id(symbol), "orderId": venue_order_id}
         row = await self.data.fapiPrivateGetOrder(request)
-        return str(row["clientOrderId"]).startswith(FORCED)
+        client_id = str(row["clientOrderId"])
+        return OrderOwner(client_id, forced=client_id.startswith(FORCED))
 
     @guarded
     async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:

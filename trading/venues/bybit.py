@@ -43,6 +43,7 @@ from trading.venues.interface import (
     DeadManScope,
     FillReport,
     NewOrder,
+    OrderOwner,
     OrderReport,
     OrderStatus,
     VenueError,
@@ -325,13 +326,15 @@ class Bybit(CcxtVenue):
         raise VenueError(Verdict.NOT_FOUND, venue=self.name, code="no_row", detail=detail)
 
     @paced
-    async def forced(self, symbol: str, *, venue_order_id: str) -> bool:
+    async def owner(self, symbol: str, *, venue_order_id: str) -> OrderOwner:
         request = {**await self._linear(symbol), "orderId": venue_order_id}
         for endpoint in (self.data.privateGetV5OrderRealtime, self.data.privateGetV5OrderHistory):
             rows = (await endpoint(request))["result"]["list"]
             if rows:
-                return str(rows[0]["createType"]).startswith(FORCED)
-        return False
+                forced = str(rows[0]["createType"]).startswith(FORCED)
+                return OrderOwner(rows[0]["orderLinkId"], forced=forced)
+        detail = f"neither open nor in the history: {venue_order_id}"
+        raise VenueError(Verdict.NOT_FOUND, venue=self.name, code="no_row", detail=detail)
 
     @guarded
     async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:

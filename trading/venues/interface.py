@@ -144,6 +144,14 @@ class AccountSetup:
     fees: FeeTier
 
 
+@dataclass(frozen=True, slots=True)
+class OrderOwner:
+    """forced: the venue's own (liquidation, ADL, settlement). client_order_id "" where there is none."""
+
+    client_order_id: str
+    forced: bool
+
+
 class BillKind(StrEnum):
     TRADE = "trade"  # realised PnL, fee, or both, of one fill
     FUNDING = "funding"
@@ -230,8 +238,8 @@ class Venue(Protocol):
         (liquidation, ADL, somebody else's). `client_order_id` is "" where the venue does not say it."""
         ...
 
-    async def forced(self, symbol: str, *, venue_order_id: str) -> bool:
-        """Whether the order was the venue's own: liquidation, ADL, settlement."""
+    async def owner(self, symbol: str, *, venue_order_id: str) -> OrderOwner:
+        """Whose order it was; `VenueError(NOT_FOUND)` when the venue does not know it any more."""
         ...
 
     async def bills(self, *, since: datetime) -> tuple[BillReport, ...]:

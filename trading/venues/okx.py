@@ -42,6 +42,7 @@ from trading.venues.interface import (
     DeadManScope,
     FillReport,
     NewOrder,
+    OrderOwner,
     OrderReport,
     OrderStatus,
     VenuePosition,
@@ -278,10 +279,11 @@ class Okx(CcxtVenue):
         return self._report(answer["data"][0])
 
     @paced
-    async def forced(self, symbol: str, *, venue_order_id: str) -> bool:
+    async def owner(self, symbol: str, *, venue_order_id: str) -> OrderOwner:
         request = {"instId": await self._market_id(symbol), "ordId": venue_order_id}
         answer = await self.data.privateGetTradeOrder(request)
-        return answer["data"][0]["category"] in FORCED
+        row = answer["data"][0]
+        return OrderOwner(row["clOrdId"], forced=row["category"] in FORCED)
 
     @guarded
     async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:

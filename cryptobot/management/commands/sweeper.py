@@ -8,10 +8,16 @@ from cryptobot.notify import notify
 from ops.heartbeat import Progress, beat_forever
 from trading.execution.sweep import PERIOD_SEC, Sweeper
 from trading.execution.warm import warm_all
+from trading.reconciliation import service as reconciliation
+
+LOOK_SEC = 1.0
 
 
 class Command(BaseCommand):
-    help = "Drive the executions whose wake-up was lost, every two seconds, until SIGTERM. Needs no broker."
+    help = (
+        "Drive the executions whose wake-up was lost, every two seconds, and compare our books with each "
+        "venue's, until SIGTERM. Needs no broker."
+    )
 
     def handle(self, *_: Any, **__: Any) -> None:
         stopping = threading.Event()
@@ -20,9 +26,18 @@ class Command(BaseCommand):
         warm_all()
         progress, sweeper = Progress(), Sweeper()
         heart = beat_forever("sweeper", progress)
+        comparing = threading.Thread(target=self._compare, args=(stopping,), name="reconciliation")
+        comparing.start()
         notify("READY=1")
         while not stopping.wait(PERIOD_SEC):
             sweeper.sweep()
             progress.tick()
         heart.stop()
         sweeper.close()
+        comparing.join()
+
+    def _compare(self, stopping: threading.Event) -> None:
+        """A thread of its own: a venue that hangs must not hold up a sweep. How old its last success is, is
+        what the status shows."""
+        while not stopping.wait(LOOK_SEC):
+            reconciliation.run_due()

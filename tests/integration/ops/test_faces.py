@@ -39,7 +39,7 @@ from tests.factories import PASSWORD, person
 from tests.in_process import paper_venues
 from tests.integration.ops.test_database_controls import execution, order
 from tests.integration.trading.execution.bench import A, Bench, configure
-from trading.models import Venue
+from trading.models import ReconciliationBreak, Venue
 from trading.venues import get_hub
 
 pytestmark = pytest.mark.usefixtures("house", "own_checklist")
@@ -89,6 +89,20 @@ def an_execution(who: str) -> Data:
 
 def a_residual(**data: Any) -> Arrange:
     return lambda who: {"execution_id": str(execution(state="RESIDUAL_HELD").pk), **data}
+
+
+def a_break(who: str) -> Data:
+    now = timezone.now()
+    row = ReconciliationBreak.objects.create(
+        venue="okx",
+        kind="position",
+        symbol="BTC/USDT:USDT",
+        key="x",
+        amount=1,
+        opened_at=now,
+        last_seen_at=now,
+    )
+    return {"break_id": str(row.pk), "amount": "1"}
 
 
 def an_order_in_doubt(who: str) -> Data:
@@ -246,6 +260,7 @@ INPUTS: dict[str, Arrange] = {
     "ops.set_policy": always(action="ops.resume", quorum=2),
     "ops.shelve_incident": an_incident(minutes=60),
     "ops.unshelve_incident": an_incident(shelved=True),
+    "trading.accept_break": a_break,
     "trading.assign_residual": a_residual(owner="bob"),
     "trading.close": an_execution,
     "trading.execute": a_market,

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from ops import desk
 from ops.actions.base import Refusal
+from ops.models import Incident
 from tests import factories
 from tests.integration.trading.execution.bench import NO_MARGIN, Bench, opened
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged, states
@@ -19,6 +20,8 @@ from trading.domain.execution_state import FINAL, RESTING
 from trading.execution import machine
 from trading.execution.closing import ask_to_close
 from trading.models import Execution, OrderIntent
+from trading.paper.orders import Forced
+from trading.reconciliation import service as reconciliation
 
 Later = Callable[[float], None]
 GONE = 4.1  # s: the sender of an order gave up before
@@ -174,3 +177,19 @@ def test_two_executions_that_would_net_are_refused(pair_bench: Bench) -> None:
     with pytest.raises(Refusal) as refused:
         opened(factories.vote("bob", bench.ask()))
     assert refused.value.code == "plan.opposite_open"
+
+
+@pytest.mark.parametrize("leg", ["long", "short"])
+@pytest.mark.parametrize("why", list(Forced), ids=lambda why: why.name.lower())
+def test_a_leg_liquidated(pair_bench: Bench, leg: str, why: Forced) -> None:
+    """Found by comparing with the venue; the other leg is taken out, and the books know both."""
+    bench = pair_bench
+    row = bench.drive(bench.open(by_cost=True))
+    bench.paper[getattr(bench, leg)].engine.force_close("BTC", row.legs.get(index=0).target, why)
+    assert reconciliation.run(bench.both) == {}
+    bench.drive(row)
+    assert row.state == "FLAT_AFTER_RESCUE"
+    assert_flat(bench)
+    assert reconciliation.run(bench.both) == {}
+    assert not reconciliation.waiting().exists()
+    assert Incident.objects.get(code="execution.forced").severity == "P0"
