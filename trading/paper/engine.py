@@ -440,25 +440,26 @@ class Engine:
             self.force_close(base, abs(self.account.position(base).net), Forced.LIQUIDATION)
 
     def force_close(self, base: str, qty: Decimal, why: Forced) -> Order:
-        """Close so much of a position at the mark, without asking its owner.
+        """Close so much of a position at the mark, on the tick, without asking its owner.
 
         Raises:
             Refused: REDUCE_ONLY where less than `qty` is held, or it is not on the lot.
         """
-        net, lot = self.account.position(base).net, self.instruments[base].lot
-        if not ZERO < qty <= abs(net) or qty % lot:
+        net, instrument = self.account.position(base).net, self.instruments[base]
+        if not ZERO < qty <= abs(net) or qty % instrument.lot:
             raise Refused(Reason.REDUCE_ONLY, str(qty))
+        price = _to_lot(self.mark(base), instrument.tick, ROUND_DOWN if net > 0 else ROUND_UP)
         new = NewOrder(
             base=base,
             side=Side.SELL if net > 0 else Side.BUY,
             qty=qty,
-            price=self.mark(base),
+            price=price,
             time_in_force=TimeInForce.IOC,
             reduce_only=True,
             client_order_id=f"{why.value}{self.now_ms}{self.last_id + 1}",
         )
         order = self._accept(new)
-        self._fill(order, qty, self.mark(base), maker=False)
+        self._fill(order, qty, price, maker=False)
         return order
 
     # -- cancel, find --

@@ -191,5 +191,6 @@ def test_a_leg_liquidated(pair_bench: Bench, leg: str, why: Forced) -> None:
     assert row.state == "FLAT_AFTER_RESCUE"
     assert_flat(bench)
     assert reconciliation.run(bench.both) == {}
-    assert not reconciliation.waiting().exists()
+    details = [(row.key, row.amount, row.detail) for row in reconciliation.waiting()]
+    assert not details, str(details)
     assert Incident.objects.get(code="execution.forced").severity == "P0"

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.trading.paper.flat import RULES, START_MS, D, Desk
 from trading.paper.engine import REFILL_MS
 from trading.paper.market import FUNDING_MS
-from trading.paper.orders import Ended, Order, Reason, Refused, Status, TimeInForce
+from trading.paper.orders import Ended, Forced, Order, Reason, Refused, Status, TimeInForce
 
 IOC, FOK, POST_ONLY = TimeInForce.IOC, TimeInForce.FOK, TimeInForce.POST_ONLY
 ASYNC_RULES = replace(RULES, refuses_at_once=False, client_id_reusable=False)
@@ -298,3 +298,44 @@ def test_leverage_cannot_be_lowered_below_what_is_held() -> None:
     with pytest.raises(Refused):
         desk.engine.set_leverage("BTC", 1)
     assert desk.engine.account.leverage_of("BTC") == 10
+
+
+# -- the venue's own orders --
+
+
+def test_an_account_that_does_not_cover_its_maintenance_is_liquidated() -> None:
+    desk = Desk()
+    desk.engine.account.wallet = D(7_000)
+    desk.place("buy", "1", "60000.1", tif=IOC)
+    resting = desk.place("sell", "0.1", "60500")
+    desk.engine.account.wallet = D(1)
+    desk.engine.advance(START_MS + 1)
+    assert desk.net == 0
+    assert (resting.status, resting.ended) == (Status.CANCELED, Ended.LIQUIDATED)
+    (own,) = [o for o in desk.engine.orders.values() if Forced.of(o.client_order_id)]
+    assert (own.client_order_id.startswith("autoclose-"), own.status) == (True, Status.FILLED)
+    assert own.average_price % desk.engine.instruments["BTC"].tick == 0
+
+
+def test_an_account_that_covers_it_is_left_alone() -> None:
+    desk = Desk()
+    desk.place("buy", "1", "60000.1", tif=IOC)
+    desk.engine.advance(START_MS + 1)
+    assert desk.net == 1
+
+
+def test_a_part_of_a_position_is_taken_by_adl() -> None:
+    desk = Desk()
+    desk.place("sell", "1", "60000", tif=IOC)
+    desk.engine.force_close("BTC", D("0.4"), Forced.ADL)
+    assert desk.net == D("-0.6")
+    with pytest.raises(Refused):
+        desk.engine.force_close("BTC", D(1), Forced.ADL)
+
+
+def test_bills_add_up_to_the_wallet_after_a_liquidation() -> None:
+    desk = Desk()
+    start = desk.engine.account.wallet
+    desk.place("buy", "1", "60000.1", tif=IOC)
+    desk.engine.force_close("BTC", D(1), Forced.LIQUIDATION)
+    assert start + sum(b.amount for b in desk.engine.bills.values()) == desk.engine.account.wallet
