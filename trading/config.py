@@ -31,6 +31,9 @@ class VenueConfig(Section):
     acceptance_window_ms: Annotated[int, Field(ge=1_000, le=60_000)] = Field(
         description="Longest time after sending in which the venue may still accept the request"
     )
+    dead_man_sec: Annotated[int, Field(ge=10, le=120)] = Field(
+        30, description="What rests is cancelled by the venue when nobody has told it otherwise for so long"
+    )
 
 
 class PairConfig(Section):
@@ -164,6 +167,9 @@ class TradingConfig(Section):
     def acceptance_window(self, venue: str) -> timedelta:
         """How long after sending the venue may still take an order."""
         return timedelta(milliseconds=self.venues[venue].acceptance_window_ms)  # type: ignore[index]
+
+    def dead_man_sec(self, venue: str) -> int:
+        return self.venues[venue].dead_man_sec  # type: ignore[index]
 
     def pair(self, name_or_symbol: str) -> PairConfig | None:
         """Accepts BTCUSDT, BTC-USDT and the unified BTC/USDT:USDT."""

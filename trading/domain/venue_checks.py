@@ -109,7 +109,7 @@ def system_checks(
         checks.append(_balance(state, leg, thresholds, age))
     if state.dead_man_armed is not None:
         armed = state.dead_man_armed
-        dead_man = _check("dead_man", armed, "armed" if armed else "not armed", age)
+        dead_man = _check("dead_man", armed, "armed with the order" if armed else "the venue has none", age)
         checks.append(replace(dead_man, blocking=not reducing))
     idle = leg is not None and not leg.qty  # a flat leg: nothing goes there
     return tuple(

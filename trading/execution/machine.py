@@ -388,7 +388,8 @@ def _start(order: OrderIntent, cancel: bool | None) -> "Future[Heard]":
         assert order.sent_at is not None
         hub.before_send = visit.last_look
         new, leaves_by = intents.as_new_order(order), order.sent_at + SEND_WITHIN
-        return hub.submit(visit.place(hub, order.venue, new, leaves_by=leaves_by))
+        seconds = desk_config.active().trading.dead_man_sec(order.venue)
+        return hub.submit(visit.place(hub, order.venue, new, leaves_by=leaves_by, dead_man_sec=seconds))
     return hub.submit(visit.look(hub, order.venue, order.symbol, order.client_order_id, cancel=cancel))
 
 

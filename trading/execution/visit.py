@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from trading import failpoints
+from trading.execution import dead_man
 from trading.execution.fills import Heard, Said
 from trading.models import Attempt
 from trading.venues.hub import VenueHub
@@ -47,11 +48,18 @@ async def _ask(
     return Said(kind, at, round((time.monotonic() - started) * 1000), error), answer
 
 
-async def place(hub: VenueHub, venue: str, order: NewOrder, *, leaves_by: datetime) -> Heard:
+async def place(
+    hub: VenueHub, venue: str, order: NewOrder, *, leaves_by: datetime, dead_man_sec: int
+) -> Heard:
     """Send once, by `leaves_by` or not at all. Where the acknowledgement carries ids only (OKX), or fills are
-    due, read at once."""
+    due, read at once. What may rest is sent only behind a dead-man switch of `dead_man_sec`."""
     _leaves_by.set(leaves_by)
-    said, report = await _ask(Attempt.Kind.SUBMIT, hub, venue, lambda v: v.place(order))
+
+    async def send(there: Venue) -> OrderReport:
+        await dead_man.arm_for(there, order, dead_man_sec)
+        return await there.place(order)
+
+    said, report = await _ask(Attempt.Kind.SUBMIT, hub, venue, send)
     if report is None:
         return Heard((said,))
     if report.status is not None and not report.filled:

@@ -27,6 +27,8 @@ from trading.domain.venue_checks import AccountSetup, Thresholds, VenueState
 from trading.models import Position
 from trading.services.gather import EXIT_BASIS, Gathered, VenueFacts, gather, missing
 from trading.services.plan_id import PlanTerms
+from trading.venues import get_hub
+from trading.venues.interface import DeadManScope, VenueError
 from trading.venues.interface import Verdict as VenueVerdict
 
 
@@ -82,7 +84,7 @@ def preview(request: PreviewRequest, *, plan_uid: str | None = None) -> Priced:
     started = time.perf_counter()
     plan = _plan(request, pair, gathered, config)
     verdict = judge(
-        [_venue_state(facts, config) for facts in gathered.venues],
+        [_venue_state(facts, config, _switch(facts.venue, plan)) for facts in gathered.venues],
         _desk_state(pair),
         _thresholds(config.preflight),
         intent=Intent(request.intent),
@@ -239,7 +241,17 @@ def _thresholds(config: PreflightConfig) -> Thresholds:
     )
 
 
-def _venue_state(facts: VenueFacts, config: TradingConfig) -> VenueState:
+def _switch(venue: str, plan: Plan | UnplannableError) -> bool | None:
+    """Whether the venue has a dead-man switch; None where nothing of the plan rests there."""
+    if not isinstance(plan, Plan) or not any(leg.post_only and leg.venue == venue for leg in plan.legs):
+        return None
+    try:
+        return get_hub().venue(venue).dead_man.scope is not DeadManScope.NONE
+    except VenueError:
+        return False
+
+
+def _venue_state(facts: VenueFacts, config: TradingConfig, dead_man: bool | None) -> VenueState:
     account, errors = facts.account, facts.errors
     oldest = max((facts.ages.get(kind, 0) for kind in ("balance", "account", "clock")), default=0)
     return VenueState(
@@ -256,6 +268,7 @@ def _venue_state(facts: VenueFacts, config: TradingConfig) -> VenueState:
         wanted=AccountSetup("one_way", "cross", config.venues[facts.venue].leverage),  # type: ignore[index]
         can_trade=account.can_trade if account else None,
         can_withdraw=account.can_withdraw if account else None,
+        dead_man_armed=dead_man,
         maintenance=any(e.verdict is VenueVerdict.MAINTENANCE for e in errors.values()),
     )
 

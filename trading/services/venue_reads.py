@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from trading import desk_config, selectors
+from trading.execution.dead_man import resting
 from trading.models import Position
 from trading.venues import get_hub
 from trading.venues.hub import Fact, FactKey
@@ -73,9 +74,16 @@ def _venue(venue: str, symbols: list[str], found: dict[FactKey, Fact[Any] | Venu
         "round_trip_ms": clock.value.round_trip_ms if isinstance(clock, Fact) else None,
         "age_ms": clock.age_ms if isinstance(clock, Fact) else None,
         "weight_used": dict(get_hub().venue(venue).weight_used()) if up else {},
-        "dead_man": "n/a",
+        "dead_man": _dead_man(venue),
         "instruments": [_instrument(symbol, found[FactKey("account", venue, symbol)]) for symbol in symbols],
     }
+
+
+def _dead_man(venue: str) -> dict[str, Any]:
+    """Only what may rest needs one; `resting`: orders of ours that do now."""
+    switch = get_hub().venue(venue).dead_man
+    count = resting().filter(venue=venue).count()
+    return {"scope": switch.scope.value, "resting": count, "armed": bool(count)}
 
 
 def _instrument(symbol: str, account: Fact[Any] | VenueError) -> dict[str, Any]:

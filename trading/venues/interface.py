@@ -51,6 +51,10 @@ class NewOrder:
     post_only: bool = False
     reduce_only: bool = False
 
+    @property
+    def rests(self) -> bool:
+        return self.post_only or self.time_in_force is TimeInForce.GTC
+
 
 class OrderStatus(StrEnum):
     OPEN = "open"

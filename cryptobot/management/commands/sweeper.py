@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand
 
 from cryptobot.notify import notify
 from ops.heartbeat import Progress, beat_forever
+from trading.execution.dead_man import Keeper
 from trading.execution.sweep import PERIOD_SEC, Sweeper
 from trading.execution.warm import warm_all
 from trading.reconciliation import service as reconciliation
@@ -15,8 +16,8 @@ LOOK_SEC = 1.0
 
 class Command(BaseCommand):
     help = (
-        "Drive the executions whose wake-up was lost, every two seconds, and compare our books with each "
-        "venue's, until SIGTERM. Needs no broker."
+        "Drive the executions whose wake-up was lost, keep the venues' dead-man switches, compare our books "
+        "with each venue's, until SIGTERM. Needs no broker."
     )
 
     def handle(self, *_: Any, **__: Any) -> None:
@@ -24,13 +25,14 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
         warm_all()
-        progress, sweeper = Progress(), Sweeper()
+        progress, sweeper, dead_men = Progress(), Sweeper(), Keeper()
         heart = beat_forever("sweeper", progress)
         comparing = threading.Thread(target=self._compare, args=(stopping,), name="reconciliation")
         comparing.start()
         notify("READY=1")
         while not stopping.wait(PERIOD_SEC):
             sweeper.sweep()
+            dead_men.keep_quietly()
             progress.tick()
         heart.stop()
         sweeper.close()

@@ -115,9 +115,8 @@ def test_a_new_attempt_never_has_the_id_of_a_filled_one(pair_bench: Bench) -> No
 
 
 @pytest.mark.parametrize("leg", ["long", "short"])
-def test_an_early_stop_with_one_leg_live(pair_bench: Bench, leg: str) -> None:
+def test_an_early_stop_with_one_leg_live(bench: Bench, leg: str) -> None:
     """Both legs rest, one fills, somebody presses close: one is cancelled, the other taken out."""
-    bench = pair_bench
     row = bench.open(post_only=True)
     machine.step(row.pk, {})
     machine._visit(row.pk, tuple(OrderIntent.objects.values_list("pk", flat=True)), cancel=None)
@@ -145,9 +144,8 @@ def test_hold_in_mid_flight(pair_bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     ends(bench, row, "FLAT_AFTER_RESCUE")
 
 
-def test_a_restart_with_orders_open(pair_bench: Bench, later: Later) -> None:
+def test_a_restart_with_orders_open(bench: Bench, later: Later) -> None:
     """Both legs rest at their venues, and whoever sent them is gone with everything it knew."""
-    bench = pair_bench
     row = bench.open(post_only=True)
     machine.step(row.pk, {})
     machine._visit(row.pk, tuple(OrderIntent.objects.values_list("pk", flat=True)), cancel=None)
