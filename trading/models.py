@@ -91,6 +91,9 @@ class Execution(models.Model):
     closing = models.BooleanField(default=False)
     closing_to = _decimal(default=ZERO)
     close_max_bps = _decimal(default=ZERO)
+    close_forced = models.BooleanField(
+        default=False, help_text="Told to close a leg even while the venue of the other cannot be reached"
+    )
     since = models.DateTimeField(null=True, help_text="When the current repair or close began")
     naked_since = models.DateTimeField(
         null=True, help_text="Since when the two open quantities differ; empty while they are equal"
@@ -319,6 +322,7 @@ class FlattenJob(models.Model):
     venue = models.CharField(max_length=32, blank=True)
     symbol = models.CharField(max_length=40, blank=True)
     reason = models.TextField(blank=True)
+    forced = models.BooleanField(default=False)
     state = models.CharField(max_length=12, choices=State.choices, default=State.RUNNING)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"

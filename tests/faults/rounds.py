@@ -20,7 +20,7 @@ from trading import failpoints
 from trading.domain.execution_state import FINAL, RESTING
 from trading.domain.order_state import TERMINAL
 from trading.execution.nudge import queue
-from trading.models import Execution, OrderIntent
+from trading.models import Execution, OrderIntent, ReconciliationBreak
 
 PAIRS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 REST = sorted(FINAL | RESTING)
@@ -61,6 +61,7 @@ class Rounds:
     world: World
     bench: Bench
     totals: Totals = field(default_factory=Totals)
+    _seen: set[Any] = field(default_factory=set)
 
     def kinds(self) -> dict[str, Callable[[], None]]:
         """What can be made to go wrong, by name."""
@@ -84,6 +85,7 @@ class Rounds:
         rows = Execution.objects.exclude(pk__in=before)
         self._rest(rows, name)
         self._judge(rows)
+        self._breaks(name)
         for row in rows.filter(state__in=RESTING):
             factories.submit("alice", "trading.close", execution_id=str(row.pk))
         self._rest(rows, name)
@@ -139,6 +141,13 @@ class Rounds:
         self.world.start_all()
 
     # -- judgement --
+
+    def _breaks(self, name: str) -> None:
+        """What the desk's own reconciliation found and nothing explained, after its own patience."""
+        found = ReconciliationBreak.objects.exclude(warned_at=None, held_at=None)
+        for row in found.exclude(pk__in=self._seen):
+            self._seen.add(row.pk)
+            self.totals.problems.append(f"{name}: break {row}: {row.key} {row.amount} {row.detail}")
 
     def _rest(self, rows: Any, name: str) -> None:
         try:

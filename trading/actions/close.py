@@ -15,6 +15,10 @@ from trading.models import Execution
 class CloseInput:
     execution_id: UUID = arg(help="The execution to close")
     qty: Decimal | None = arg(help="Base coin to take out of both legs; empty: all of it", default=None)
+    force: bool = arg(
+        help="Close the leg whose venue answers even while the other's does not: naked until it does",
+        default=False,
+    )
 
 
 @register
@@ -43,6 +47,6 @@ class Close(Action[CloseInput]):
         if ctx.input.qty is not None:
             row = Execution.objects.select_for_update().get(pk=ctx.input.execution_id)
             leave = closing.leave_after(row, ctx.input.qty)
-        row = closing.ask_to_close(ctx.input.execution_id, leave=leave)
+        row = closing.ask_to_close(ctx.input.execution_id, leave=leave, force=ctx.input.force)
         body = {"execution_id": str(row.pk), "location": f"/api/ui/executions/{row.pk}"}
         return Outcome(Status.ACCEPTED, body, after={"leave": leave})

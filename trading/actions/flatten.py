@@ -17,6 +17,9 @@ from trading.models import FlattenJob
 class FlattenInput:
     venue: str | None = arg(help="Only pairs with a leg on this venue", default=None)
     symbol: str | None = arg(help="Only this pair", default=None)
+    force: bool = arg(
+        help="Also where one venue cannot be reached: its pairs are held hedged otherwise", default=False
+    )
 
 
 @register
@@ -55,6 +58,7 @@ class Flatten(Action[FlattenInput]):
             venue=ctx.input.venue or "",
             symbol=pair.symbol if pair else "",
             reason=ctx.reason,
+            forced=ctx.input.force,
             requested_by=ctx.actor.row,
             next_at=now,
             deadline_at=now + timedelta(seconds=config.execution.flatten_deadline_sec),

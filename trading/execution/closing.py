@@ -40,10 +40,10 @@ def leave_after(execution: Execution, qty: Decimal) -> Decimal:
     return held - taken
 
 
-def ask_to_close(
-    execution_id: UUID, *, leave: Decimal = Decimal(0), max_bps: Decimal | None = None
-) -> Execution:
+def ask_to_close(execution_id: UUID, *, leave: Decimal = Decimal(0), force: bool = False) -> Execution:
     """Mark the (locked) execution as closing down to `leave` on both legs, and wake a worker on commit.
+
+    force: take out the leg whose venue answers, also when the other's does not: it is naked then.
 
     Raises:
         NotClosable: `execution.not_closable`, naming its state.
@@ -60,7 +60,8 @@ def ask_to_close(
         )
     execution.closing = True
     execution.closing_to = leave
+    execution.close_forced = force
     execution.next_at = timezone.now()
-    execution.save(update_fields=["closing", "closing_to", "next_at", "updated_at"])
+    execution.save(update_fields=["closing", "closing_to", "close_forced", "next_at", "updated_at"])
     nudge("trading.drive", execution.pk)
     return execution

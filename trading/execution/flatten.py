@@ -17,7 +17,7 @@ from ops.incidents.service import alarm
 from trading import desk_config
 from trading.domain.execution_state import FINAL
 from trading.execution import closing, machine
-from trading.models import Execution, FlattenJob, Position
+from trading.models import Execution, FlattenJob, Leg, Position
 from trading.venues import get_hub
 from trading.venues.interface import VenueError
 
@@ -47,7 +47,7 @@ def advance(job_id: UUID) -> timedelta | None:
         return None
     job = FlattenJob.objects.get(pk=job_id)
     for execution in in_scope(job):
-        _close(execution.pk)
+        _close(execution.pk, force=job.forced)
     remaining = list(in_scope(job).values_list("pk", "state"))
     if remaining and timezone.now() < job.deadline_at:
         FlattenJob.objects.filter(pk=job_id).update(next_at=timezone.now() + PAUSE)
@@ -56,13 +56,13 @@ def advance(job_id: UUID) -> timedelta | None:
     return None
 
 
-def _close(execution_id: UUID) -> None:
+def _close(execution_id: UUID, *, force: bool) -> None:
     """Ask, then drive at once: executions that share an instrument must not fight for it."""
     try:
         with transaction.atomic():
-            closing.ask_to_close(execution_id)
+            closing.ask_to_close(execution_id, force=force)
     except closing.NotClosable:
-        pass  # still opening or being rescued: it is driven below and closed in a later pass
+        return  # flat meanwhile
     machine.drive(execution_id)
 
 
@@ -71,10 +71,13 @@ def _finish(job: FlattenJob, remaining: list[tuple[UUID, str]]) -> None:
     words = [_verify(venue, job.symbol) for venue in venues]
     flat = not remaining and all(word["ok"] for word in words)
     line = "; ".join(str(word["says"]) for word in words)
+    silent = {str(word["venue"]) for word in words if word.get("silent")}
     result = {
         "verification": line if flat else f"UNVERIFIED: {line}",
         "venues": words,
-        "still_open": [{"execution_id": str(pk), "state": state} for pk, state in remaining],
+        "still_open": [
+            {"execution_id": str(pk), "state": state, "why": _why(pk, silent)} for pk, state in remaining
+        ],
     }
     with transaction.atomic(durable=True):
         job = FlattenJob.objects.select_for_update().get(pk=job.pk)
@@ -96,6 +99,16 @@ def _finish(job: FlattenJob, remaining: list[tuple[UUID, str]]) -> None:
         )
 
 
+def _why(execution_id: UUID, silent: set[str]) -> str:
+    """A pair with a leg on a venue that does not answer is kept hedged, until somebody says force."""
+    down = silent & set(Leg.objects.filter(execution=execution_id).values_list("venue", flat=True))
+    return (
+        f"held: {', '.join(sorted(down))} down; force closes the other leg alone"
+        if down
+        else "not done in time"
+    )
+
+
 def _verify(venue: str, symbol: str) -> dict[str, object]:
     """What the venue itself reports: our open orders and what is left of our positions. Not our books."""
     hub = get_hub()
@@ -104,7 +117,8 @@ def _verify(venue: str, symbol: str) -> dict[str, object]:
         positions = hub.fact("positions", venue, max_age_ms=0).value
         orders = hub.fact("open_orders", venue, max_age_ms=0).value
     except VenueError as silent:
-        return {"venue": venue, "ok": False, "says": f"{venue}: cannot be read ({silent.code})"}
+        says = f"{venue}: cannot be read ({silent.code})"
+        return {"venue": venue, "ok": False, "silent": True, "says": says}
     ours = [o for o in _of(orders, symbol) if o.client_order_id.startswith(prefix)]
     held = {p.symbol: p.net for p in _of(positions, symbol)}
     own = {p.symbol: p.net for p in Position.objects.filter(venue=venue).exclude(net=0)}

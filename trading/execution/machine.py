@@ -46,7 +46,17 @@ from trading.domain.execution_state import (
 from trading.domain.market import Book, Side
 from trading.domain.order_state import OrderState
 from trading.domain.rescue import Rescue
-from trading.execution import appraisal, dry_run, intents, nakedness, observing, times, visit
+from trading.execution import (
+    appraisal,
+    dry_run,
+    intents,
+    nakedness,
+    observing,
+    quoting,
+    slicing,
+    times,
+    visit,
+)
 from trading.execution.fills import Heard, record
 from trading.execution.stopped import not_allowed
 from trading.execution.warm import warm
@@ -73,8 +83,8 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A repair or a close must be priced: fetch these books and step again. `any_will_do`: one way out can be
-    priced without the other's book."""
+    """A repair or a close must be priced: fetch these books and step again. `any_will_do`: go on with one of
+    them when the other venue is silent."""
 
     keys: tuple[tuple[str, str], ...]
     any_will_do: bool = False
@@ -114,15 +124,9 @@ def drive(execution_id: UUID) -> timedelta | None:
             case Observe(orders=orders):
                 observing.observe(orders)
             case Quote(keys=keys, any_will_do=any_will_do):
-                quotes = _quotes(keys)
+                quotes = quoting.quotes(keys)
                 if not quotes or (len(quotes) < len(keys) and not any_will_do):
                     return PATIENCE  # a venue does not answer: keep what hedges us, try again
-
-
-def _quotes(keys: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], Book]:
-    """Books asked for now; an empty or silent one is left out, since there is no price in it."""
-    found = get_hub().books(keys, max_age_ms=0)
-    return {key: book for key, book in found.items() if isinstance(book, Book) and book.bids and book.asks}
 
 
 def step(execution_id: UUID, quotes: Quotes) -> Next:
@@ -204,10 +208,12 @@ def _advance(
                 _write_down(execution, decision, now)
             case Read() | Observe() | Rest():
                 return decision
-            case writes if missing := [k for w in writes if (k := _key(legs[w.leg])) not in quotes]:
-                return Quote(tuple(missing))
             case writes:
-                _write_repairs(execution, legs, writes, quotes, config)
+                priced = tuple(w for w in writes if _key(legs[w.leg]) in quotes)
+                if not priced or (len(priced) < len(writes) and not execution.close_forced):
+                    keys = tuple(_key(legs[w.leg]) for w in writes)
+                    return Quote(keys, any_will_do=execution.close_forced)
+                _write_repairs(execution, legs, priced, quotes, config)
                 quotes = {}
 
 
@@ -218,7 +224,7 @@ def _write_repairs(
     quotes: Quotes,
     config: ExecutionConfig,
 ) -> None:
-    for write in writes:
+    for write in slicing.matched(writes, legs, quotes, config):
         leg = legs[write.leg]
         intents.write_repair(execution, leg, write, quotes[_key(leg)], config)
         if write.purpose is not Purpose.CLOSE:

@@ -1,4 +1,4 @@
-"""What rests does so behind the venue's own switch; what takes needs none; a venue without one gets nothing."""
+"""What rests does so behind the venue's own switch; what takes needs none; without one nothing rests."""
 
 from collections.abc import Callable
 

@@ -1,13 +1,16 @@
 """Flatten: every pair out, then a line that the venues themselves wrote."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from ops.models import AuditEntry
 from tests import factories
 from tests.integration.trading.execution.bench import A, B, Bench, configure
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged
+from trading.execution import closing, machine
 from trading.execution import flatten as flattening
 from trading.models import Execution, FlattenJob, OrderIntent
 
@@ -77,13 +80,62 @@ def test_a_venue_down_is_unverified_and_keeps_the_hedge(bench: Bench, down: str)
     assert job.state == "unverified"
     assert job.result["verification"].startswith("UNVERIFIED: ")
     assert f"{down}: cannot be read" in job.result["verification"]
-    assert job.result["still_open"] == [{"execution_id": str(row.pk), "state": "CLOSING"}]
+    why = f"held: {down} down; force closes the other leg alone"
+    assert job.result["still_open"] == [{"execution_id": str(row.pk), "state": "CLOSING", "why": why}]
     assert_hedged(bench)
     assert not OrderIntent.objects.filter(purpose="close").exists()
     bench.heal()
     assert bench.drive(row).state == "SETTLED"
     assert flatten().state == "done"
     assert_books_agree(bench)
+
+
+@pytest.mark.parametrize("down", [A, B])
+def test_a_further_press_forces_the_leg_that_can_be_reached(bench: Bench, down: str) -> None:
+    configure(flatten_deadline_sec=1)
+    row = bench.drive(bench.open())
+    up = B if down == A else A
+    bench.fault(down, "venue_down", "any")
+    assert flatten().state == "unverified"
+    assert bench.net(up) != 0
+    assert flatten(force=True).state == "unverified"
+    assert (bench.net(up), bench.net(down) != 0) == (0, True)
+    bench.heal()
+    assert bench.drive(row).state == "SETTLED"
+    assert_flat(bench)
+    assert_books_agree(bench)
+
+
+def test_both_legs_go_out_in_slices_that_both_books_take(bench: Bench) -> None:
+    """One book takes a third of it at a time: the other leg is not closed ahead of it."""
+    row = bench.drive(bench.open(notional="20000"))
+    deepest = max(abs(a.qty - b.qty) for a, b in zip(*_closes(bench, row), strict=True))
+    assert deepest == 0
+    assert_flat(bench)
+    assert_books_agree(bench)
+
+
+def _closes(bench: Bench, row: Execution) -> list[list[OrderIntent]]:
+    assert bench.close(row).state == "SETTLED"
+    orders = OrderIntent.objects.filter(leg__execution=row, purpose="close").order_by("attempt")
+    return [list(orders.filter(leg__index=index)) for index in (0, 1)]
+
+
+def test_a_side_without_a_book_is_priced_by_the_mark(bench: Bench) -> None:
+    """Nobody bids on A: what closes there goes out at the mark, widening, and fills when somebody does."""
+    row = bench.drive(bench.open())
+    bench.price(A, "BTC", Decimal(60_000), withdrawn=frozenset({"bids"}))
+    with transaction.atomic():
+        closing.ask_to_close(row.pk)
+    machine.drive(row.pk)
+    prices = OrderIntent.objects.filter(leg__execution=row, purpose="close", venue=A).order_by("attempt")
+    seen = [order.price for order in prices]
+    assert seen
+    assert seen == sorted(seen, reverse=True)
+    assert seen[0] < 60_000
+    bench.price(A, "BTC", Decimal(60_000))
+    assert bench.drive(row).state == "SETTLED"
+    assert_flat(bench)
 
 
 def test_what_is_not_ours_is_named(bench: Bench) -> None:
