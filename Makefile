@@ -60,7 +60,8 @@ faults: .venv/.dev ## ROUNDS=100 of killed and stopped processes; non-zero when 
 	@exec env ROUNDS=$(ROUNDS) $(PYTHON) -m tests.faults
 
 bench: .venv/.dev ## our figures beside reference figures of the same run
-	@exec $(PYTHON) -m tests.bench
+	@$(PYTHON) -m tests.bench
+	@exec $(PYTHON) -m tests.bench.execution
 
 lock: .venv/.dev ## compile the lock files from pyproject.toml
 	@deploy/lock.sh
