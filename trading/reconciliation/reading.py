@@ -20,6 +20,7 @@ from trading.venues.interface import FillReport, Venue
 
 #: A statement of an hour comes in a few pages; more than that is asked for once, at the start.
 PATIENCE_SEC = 60.0
+LIVE = ~Q(state__in=sorted(TERMINAL)) & Q(sent_at__isnull=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,8 @@ def _symbols(name: str) -> list[str]:
 
 def ours(name: str, read: Read) -> Ours:
     """Our rows now. Busy: in flight, or moved since the venue began to answer."""
-    live = ~Q(state__in=sorted(TERMINAL)) & Q(sent_at__isnull=False)
-    orders = OrderIntent.objects.filter(venue=name, leg__execution__dry_run=False)
-    recent = orders.filter(live | Q(done_at__gte=read.since - timedelta(minutes=5)))
-    flying = orders.filter(live & ~Q(state__in=[OrderState.ACKED, OrderState.PARTIAL]))
-    touched = orders.filter(Q(done_at__gte=read.began) | Q(sent_at__gte=read.began))
-    fresh = Fill.objects.filter(venue=name, recorded_at__gte=read.began)
+    orders = _of_venue(name)
+    recent = orders.filter(LIVE | Q(done_at__gte=read.since - timedelta(minutes=5)))
     known = Fill.objects.filter(venue=name, at__gte=read.since - timedelta(minutes=5))
     return Ours(
         prefix=desk_config.active().trading.execution.order_prefix,
@@ -87,12 +84,21 @@ def ours(name: str, read: Read) -> Ours:
         trade_ids=frozenset(known.values_list("symbol", "trade_id")),
         net=dict(Position.objects.filter(venue=name).values_list("symbol", "net")),
         legs=_legs(orders),
-        busy=frozenset(_of(flying) | _of(touched) | set(fresh.values_list("symbol", flat=True))),
+        busy=frozenset(moving(name, since=read.began)),
     )
 
 
-def _of(orders: "QuerySet[OrderIntent]") -> set[str]:
-    return set(orders.values_list("symbol", flat=True))
+def moving(name: str, *, since: datetime) -> set[str]:
+    """Instruments with an order in flight, or one that was sent or ended or filled since then."""
+    flying = LIVE & ~Q(state__in=[OrderState.ACKED, OrderState.PARTIAL])
+    touched = Q(done_at__gte=since) | Q(sent_at__gte=since)
+    orders = _of_venue(name).filter(flying | touched)
+    fills = Fill.objects.filter(venue=name, recorded_at__gte=since)
+    return {*orders.values_list("symbol", flat=True), *fills.values_list("symbol", flat=True)}
+
+
+def _of_venue(name: str) -> "QuerySet[OrderIntent]":
+    return OrderIntent.objects.filter(venue=name, leg__execution__dry_run=False)
 
 
 def _legs(orders: "QuerySet[OrderIntent]") -> dict[str, Decimal]:

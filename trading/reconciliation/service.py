@@ -91,15 +91,32 @@ def _compare(venue: str) -> str:
     found = core.reconcile(reading.ours(venue, read), read.theirs)
     _heal(venue, found, read.reports)
     _cancel(venue, found)
-    kinds = set(BreakKind) - {BreakKind.MONEY}
-    _keep(venue, found.breaks, kinds)
-    if state.money_at is None or timezone.now() - state.money_at >= timedelta(
-        seconds=config.money_interval_sec
-    ):
-        _keep(venue, _money(venue), {BreakKind.MONEY})
-        ReconciliationState.objects.filter(venue=venue).update(money_at=timezone.now())
+    _keep(venue, found.breaks, set(BreakKind) - {BreakKind.MONEY})
+    if _money_is_due(state, config):
+        _compare_money(venue)
     age(venue, config)
     return ""
+
+
+def _money_is_due(state: ReconciliationState, config: ReconciliationConfig) -> bool:
+    """Less often than the rest, but with each look while something differs: what was only a moment must not
+    grow old."""
+    after = timedelta(seconds=config.money_interval_sec)
+    differs = waiting().filter(venue=state.venue, kind=BreakKind.MONEY).exists()
+    return differs or state.money_at is None or timezone.now() - state.money_at >= after
+
+
+def _compare_money(venue: str) -> None:
+    """Nothing is said while orders are in flight or fills come in: statement, balance and books then belong
+    to different moments. The next look tries again."""
+    began = timezone.now()
+    if reading.moving(venue, since=began):
+        return
+    found = _money(venue)
+    if reading.moving(venue, since=began):
+        return
+    _keep(venue, found, {BreakKind.MONEY})
+    ReconciliationState.objects.filter(venue=venue).update(money_at=timezone.now())
 
 
 def _heal(venue: str, found: Findings, reports: dict[tuple[str, str], FillReport]) -> None:

@@ -209,3 +209,30 @@ def test_the_hold_of_a_break_that_is_gone_is_resolved(bench: Bench, later: Later
     Position.objects.filter(venue=A, symbol=BTC).update(net=QTY)
     compare(bench)
     assert {cause.state for cause in causes.all()} == {"resolved"}
+
+
+def test_money_is_not_judged_while_orders_are_in_flight(bench: Bench) -> None:
+    """Statement, balance and books then belong to different moments."""
+    compare(bench)
+    engine = bench.paper[A].engine
+    engine._book_bill("trade", "BTC", Decimal(-5), at_ms=1, qty=ZERO, price=Decimal(1))
+    row = bench.open()
+    machine.step(row.pk, {})
+    ReconciliationState.objects.update(money_at=None)
+    compare(bench)
+    assert not service.waiting().filter(kind="money").exists()
+    assert ReconciliationState.objects.get(venue=A).money_at is None
+    bench.heal()
+
+
+def test_money_that_differed_for_a_moment_does_not_grow_old(bench: Bench, later: Later) -> None:
+    """Judged again with the next look, not after its long interval: it is gone before it holds anything."""
+    compare(bench)
+    engine = bench.paper[A].engine
+    engine.account.wallet -= 5
+    ReconciliationState.objects.update(money_at=None)
+    compare(bench)
+    assert service.waiting().filter(kind="money").exists()
+    engine.account.wallet += 5
+    compare(bench)
+    assert not service.waiting().exists()
