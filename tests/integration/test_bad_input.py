@@ -536,7 +536,7 @@ def test_closing_what_is_not_there(people: People) -> None:
         ({"venue": "mtgox"}, "venue.unknown", "'mtgox'; accepted: binanceusdm, okx"),
         ({"symbol": "DOGEUSDT"}, "pair.unknown", "'DOGEUSDT'; accepted: BTCUSDT"),
         ({"venue": ["okx"]}, "input.invalid", "venue: ['okx'] is not a string"),
-        ({"everything": True}, "input.invalid", "everything: unknown field; accepted: symbol, venue"),
+        ({"everything": True}, "input.invalid", "everything: unknown field; accepted: force, symbol, venue"),
     ],
 )
 def test_flattening_what_is_not_there(people: People, body: dict[str, Any], code: str, says: str) -> None:
