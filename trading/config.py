@@ -83,6 +83,9 @@ class ExecutionConfig(Section):
     naked_max_sec: Annotated[int, Field(ge=1, le=600)] = Field(
         10, description="How long a leg may be unhedged before a rescue only reverses and people are called"
     )
+    residual_max_sec: Annotated[int, Field(ge=1, le=2_592_000)] = Field(
+        86_400, description="How long what is too small to trade may be held before people are called"
+    )
     rescue_max_loss_bps: Bps = Field(
         Decimal(20), description="Completing a missing leg may lose so much of its notional; else reverse"
     )

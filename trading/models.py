@@ -90,7 +90,7 @@ class Execution(models.Model):
     fence = models.BigIntegerField()
     closing = models.BooleanField(default=False)
     closing_to = _decimal(default=ZERO)
-    close_max_bps = _decimal(default=ZERO)
+    close_min_exit_bps = _decimal(null=True, help_text="The close stops where the exit would bring less")
     close_forced = models.BooleanField(
         default=False, help_text="Told to close a leg even while the venue of the other cannot be reached"
     )
@@ -111,6 +111,7 @@ class Execution(models.Model):
         related_name="+",
         help_text="Who looks after what is too small to trade",
     )
+    residual_told = models.BooleanField(default=False, help_text="People were called: held for too long")
     next_at = models.DateTimeField(
         null=True, help_text="When the machine wants to look again; empty: it rests. The sweeper's only input"
     )

@@ -194,6 +194,27 @@ _ROWS = (
         runbook="4",
     ),
     Alarm(
+        code="execution.residual",
+        severity="P2",
+        component="execution",
+        title=Text("A residual has been held for long", "Остаток удерживается слишком долго"),
+        cause=Text(
+            "What an execution left is below a venue's minimum and older than `residual_max_sec`.",
+            "Остаток исполнения меньше минимума площадки и старше `residual_max_sec`.",
+        ),
+        consequence=Text(
+            "A small unhedged position stays; it moves with the price.",
+            "Остаётся небольшая незахеджированная позиция; она движется с ценой.",
+        ),
+        action=Text(
+            "Give it an owner (trading.assign_residual); trade it out with the next execution on that "
+            "instrument or at the venue.",
+            "Назначить владельца (trading.assign_residual); закрыть со следующим исполнением по этому "
+            "инструменту или на площадке.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
         code="order.unknown",
         severity="P1",
         component="execution",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 
@@ -9,6 +10,7 @@ from ops.actions.base import Action, Context, Danger, Outcome, Refusal, Status
 from ops.actions.inputs import arg
 from ops.actions.registry import register
 from trading import desk_config
+from trading.execution.flatten import outlook
 from trading.execution.nudge import nudge
 from trading.models import FlattenJob
 
@@ -50,13 +52,23 @@ class Flatten(Action[FlattenInput]):
             )
         return None
 
+    def diff(self, ctx: Context[FlattenInput]) -> list[dict[str, Any]]:
+        """The desk's delta per instrument, now and when all in scope is out: shown, never in the way."""
+        return [
+            {
+                "field": f"{each.symbol}: delta over all venues, {each.pairs} pairs in scope",
+                "before": each.delta,
+                "after": each.delta_after,
+            }
+            for each in outlook(ctx.input.venue or "", _unified(ctx.input.symbol))
+        ]
+
     def execute(self, ctx: Context[FlattenInput]) -> Outcome:
         config = desk_config.active().trading
-        pair = config.pair(ctx.input.symbol) if ctx.input.symbol else None
         now = timezone.now()
         job = FlattenJob.objects.create(
             venue=ctx.input.venue or "",
-            symbol=pair.symbol if pair else "",
+            symbol=_unified(ctx.input.symbol),
             reason=ctx.reason,
             forced=ctx.input.force,
             requested_by=ctx.actor.row,
@@ -66,3 +78,8 @@ class Flatten(Action[FlattenInput]):
         nudge("trading.flatten", job.pk)
         body = {"job_id": str(job.pk), "location": f"/api/hedge/flatten/{job.pk}"}
         return Outcome(Status.ACCEPTED, body, after={"job": job.pk})
+
+
+def _unified(symbol: str | None) -> str:
+    pair = desk_config.active().trading.pair(symbol) if symbol else None
+    return pair.symbol if pair else ""

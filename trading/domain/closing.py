@@ -148,12 +148,16 @@ def _close_estimate(
     for draft, walk, position in zip(drafts, walks, positions, strict=True):
         realised -= draft.side.sign * walk.cost + released_cost(position, draft.qty)
         fees += draft.market.fees.taker * walk.cost
-    sold, bought = walks
-    spread = (sold.avg_price - bought.avg_price) * min(sold.filled, bought.filled)
     return CloseEstimate(
         realised=realised,
         fees=fees,
-        exit_bps=((spread - fees) * BPS / max(sold.cost, bought.cost)).quantize(Decimal("0.0001")),
+        exit_bps=exit_bps(*walks, fees=fees),
         residual_long=abs(positions[0].net) - drafts[0].qty,
         residual_short=abs(positions[1].net) - drafts[1].qty,
     )
+
+
+def exit_bps(sold: Walk, bought: Walk, *, fees: Decimal) -> Decimal:
+    """What leaving both legs brings, fees of the closing orders taken off, in bps of the dearer leg."""
+    spread = (sold.avg_price - bought.avg_price) * min(sold.filled, bought.filled)
+    return ((spread - fees) * BPS / max(sold.cost, bought.cost)).quantize(Decimal("0.0001"))

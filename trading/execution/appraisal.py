@@ -31,13 +31,13 @@ def ways(
             entry=entry,
             qty=min(ceil_to(short_by, longer.lot), longer.open_qty),
             levels=_levels(quotes, legs[longer.index], longer.side.opposite),
-            taker=_taker(execution, longer.index),
+            taker=taker(execution, longer.index),
         ),
         Missing(
             side=shorter.side,
             qty=missing,
             levels=_levels(quotes, legs[shorter.index], shorter.side),
-            taker=_taker(execution, shorter.index),
+            taker=taker(execution, shorter.index),
         ),
         exit_bps=Decimal(execution.plan["exit_estimate"]["bps"]),
         budget=missing * entry * config.rescue_max_loss_bps / BPS if budget is None else budget,
@@ -57,7 +57,7 @@ def _entry(leg: Leg) -> Decimal:
     return sum((o.quote_filled for o in orders), ZERO) / filled
 
 
-def _taker(execution: Execution, index: int) -> Decimal:
+def taker(execution: Execution, index: int) -> Decimal:
     """The fee rate that the plan reckoned with: the account's own tier."""
     leg = execution.plan["legs"][index]
     return Decimal(leg["est_fee"]) / (Decimal(leg["est_price"]) * Decimal(leg["qty"]))

@@ -40,10 +40,17 @@ def leave_after(execution: Execution, qty: Decimal) -> Decimal:
     return held - taken
 
 
-def ask_to_close(execution_id: UUID, *, leave: Decimal = Decimal(0), force: bool = False) -> Execution:
+def ask_to_close(
+    execution_id: UUID,
+    *,
+    leave: Decimal = Decimal(0),
+    force: bool = False,
+    min_exit_bps: Decimal | None = None,
+) -> Execution:
     """Mark the (locked) execution as closing down to `leave` on both legs, and wake a worker on commit.
 
     force: take out the leg whose venue answers, also when the other's does not: it is naked then.
+    min_exit_bps: stop, hedged as it stands, where the exit would bring less; None: whatever it costs.
 
     Raises:
         NotClosable: `execution.not_closable`, naming its state.
@@ -61,7 +68,8 @@ def ask_to_close(execution_id: UUID, *, leave: Decimal = Decimal(0), force: bool
     execution.closing = True
     execution.closing_to = leave
     execution.close_forced = force
+    execution.close_min_exit_bps = min_exit_bps
     execution.next_at = timezone.now()
-    execution.save(update_fields=["closing", "closing_to", "close_forced", "next_at", "updated_at"])
+    execution.save()
     nudge("trading.drive", execution.pk)
     return execution

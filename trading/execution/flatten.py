@@ -4,8 +4,11 @@ One pass per task, claimed by a conditional UPDATE, so that a lost message or a 
 A pair is closed on both legs also when the scope names one venue: half a pair is a naked position.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
@@ -26,15 +29,44 @@ PASS = timedelta(seconds=30)
 PAUSE = timedelta(milliseconds=500)
 
 
-def in_scope(job: FlattenJob) -> QuerySet[Execution]:
-    """Executions of real orders with anything that may still be open, oldest first."""
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """One instrument before and after a flatten: signed base coin over all venues, long above 0."""
+
+    symbol: str
+    pairs: int
+    delta: Decimal
+    delta_after: Decimal
+
+
+def in_scope(venue: str, symbol: str) -> QuerySet[Execution]:
+    """Executions of real orders with anything that may still be open, oldest first. "": every one."""
     legs = Q()
-    if job.venue:
-        legs &= Q(legs__venue=job.venue)
-    if job.symbol:
-        legs &= Q(legs__symbol=job.symbol)
+    if venue:
+        legs &= Q(legs__venue=venue)
+    if symbol:
+        legs &= Q(legs__symbol=symbol)
     open_ones = Execution.objects.filter(dry_run=False).exclude(state__in=sorted(FINAL))
     return open_ones.filter(legs).distinct().order_by("created_at")
+
+
+def outlook(venue: str, symbol: str) -> list[Outlook]:
+    """What the desk would be left with: our own positions less the open legs of every pair in scope."""
+    delta: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for row in Position.objects.filter(symbol=symbol) if symbol else Position.objects.all():
+        delta[row.symbol] += row.net
+    closed: defaultdict[str, Decimal] = defaultdict(Decimal)
+    pairs: Counter[str] = Counter()
+    for execution in in_scope(venue, symbol):
+        pairs[execution.symbol] += 1
+        closed[execution.symbol] += sum(
+            (leg.side.sign * leg.open_qty for leg in machine.leg_views(execution)), Decimal(0)
+        )
+    return [
+        Outlook(each, pairs[each], net, net - closed[each])
+        for each, net in sorted(delta.items())
+        if net or pairs[each]
+    ]
 
 
 def advance(job_id: UUID) -> timedelta | None:
@@ -46,9 +78,9 @@ def advance(job_id: UUID) -> timedelta | None:
     if not mine:
         return None
     job = FlattenJob.objects.get(pk=job_id)
-    for execution in in_scope(job):
+    for execution in in_scope(job.venue, job.symbol):
         _close(execution.pk, force=job.forced)
-    remaining = list(in_scope(job).values_list("pk", "state"))
+    remaining = list(in_scope(job.venue, job.symbol).values_list("pk", "state"))
     if remaining and timezone.now() < job.deadline_at:
         FlattenJob.objects.filter(pk=job_id).update(next_at=timezone.now() + PAUSE)
         return PAUSE

@@ -49,6 +49,7 @@ from trading.domain.rescue import Rescue
 from trading.execution import (
     appraisal,
     dry_run,
+    exit_bound,
     intents,
     nakedness,
     observing,
@@ -224,7 +225,12 @@ def _write_repairs(
     quotes: Quotes,
     config: ExecutionConfig,
 ) -> None:
-    for write in slicing.matched(writes, legs, quotes, config):
+    """Orders in place of `writes`, or none and an end of the close where it would cost more than allowed."""
+    writes = slicing.matched(writes, legs, quotes, config)
+    if why := exit_bound.broken(execution, legs, writes, quotes):
+        move(execution, ExecutionState.BALANCED, why, now=timezone.now())
+        return
+    for write in writes:
         leg = legs[write.leg]
         intents.write_repair(execution, leg, write, quotes[_key(leg)], config)
         if write.purpose is not Purpose.CLOSE:
@@ -326,6 +332,8 @@ def move(execution: Execution, to: ExecutionState, why: str, *, now: datetime) -
     execution.state = to
     if to in {ExecutionState.IMBALANCED, ExecutionState.CLOSING}:
         execution.since = now
+    if to is ExecutionState.RESIDUAL_HELD:
+        execution.residual_told = False  # a new age begins
     if to in FINAL | RESTING or (to is ExecutionState.QUARANTINED and before is ExecutionState.CLOSING):
         execution.closing = False
     execution.save()

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand
 
 from cryptobot.notify import notify
 from ops.heartbeat import Progress, beat_forever
+from trading.execution import residuals
 from trading.execution.dead_man import Keeper
 from trading.execution.sweep import PERIOD_SEC, Sweeper
 from trading.execution.warm import warm_all
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         notify("READY=1")
         while not stopping.wait(PERIOD_SEC):
             sweeper.sweep()
+            residuals.tell_quietly()
             dead_men.keep_quietly()
             progress.tick()
         heart.stop()

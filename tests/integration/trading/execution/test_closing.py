@@ -54,6 +54,47 @@ def test_a_part_below_the_lot_is_refused(bench: Bench) -> None:
     assert (row.state, row.closing) == ("BALANCED", False)
 
 
+@pytest.mark.parametrize("bound", [{"min_exit_bps": "-30"}, {"max_cost": "5"}])
+def test_a_close_that_costs_more_than_its_bound_is_refused_with_the_figures(
+    bench: Bench, bound: dict[str, str]
+) -> None:
+    """Opened at an edge of 40 bps that is still there: leaving costs 40 bps and two fees."""
+    row = bench.drive(bench.open())
+    with pytest.raises(Refusal) as refused:
+        factories.submit("alice", "trading.close", execution_id=str(row.pk), **bound)
+    assert (refused.value.code, refused.value.status) == ("close.too_dear", 409)
+    assert "brings -49.8" in refused.value.detail
+    assert "USDT" in refused.value.detail
+    row.refresh_from_db()
+    assert (row.state, row.closing) == ("BALANCED", False)
+    bench.price(B, "BTC", MIDS["BTC"])  # the edge is gone: only fees and spreads are left
+    factories.submit("alice", "trading.close", execution_id=str(row.pk), **bound)
+    assert bench.drive(row).state == "SETTLED"
+    assert_flat(bench)
+
+
+def test_a_bounded_close_stops_hedged_when_the_market_runs_away(bench: Bench) -> None:
+    row = bench.drive(bench.open())
+    bench.price(B, "BTC", MIDS["BTC"])
+    factories.submit("alice", "trading.close", execution_id=str(row.pk), min_exit_bps="-30")
+    bench.price(B, "BTC", MIDS["BTC"], shift_bps=Decimal(100))
+    assert bench.drive(row).state == "BALANCED"
+    assert "the bound is -30 bps" in row.transitions.latest("pk").detail
+    assert_hedged(bench, QTY)
+    assert not row.closing
+    assert bench.close(row).state == "SETTLED", "a close without a bound is still possible"
+
+
+@pytest.mark.parametrize(
+    "bound", [{"min_exit_bps": "-30", "max_cost": "5"}, {"max_cost": "-1"}, {"max_cost": "5", "force": True}]
+)
+def test_a_bound_that_cannot_be_meant(bench: Bench, bound: dict[str, object]) -> None:
+    row = bench.drive(bench.open())
+    with pytest.raises(Refusal) as refused:
+        factories.submit("alice", "trading.close", execution_id=str(row.pk), **bound)
+    assert (refused.value.code, refused.value.status) == ("bound.invalid", 422)
+
+
 def _close(bench: Bench, row: Execution, *, qty: str) -> Execution:
     factories.submit("alice", "trading.close", execution_id=str(row.pk), qty=qty)
     return bench.drive(row)

@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models import F
 
+from ops.actions import runner
+from ops.actions.base import Source
 from ops.models import AuditEntry
 from tests import factories
-from tests.integration.trading.execution.bench import A, B, Bench, configure
+from tests.integration.trading.execution.bench import BTC, A, B, Bench, configure
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged
 from trading.execution import closing, machine
 from trading.execution import flatten as flattening
-from trading.models import Execution, FlattenJob, OrderIntent
+from trading.models import Execution, FlattenJob, OrderIntent, Position
 
 
 def flatten(**scope: Any) -> FlattenJob:
@@ -48,6 +51,27 @@ def test_flatten_closes_everything_and_says_so(bench: Bench) -> None:
     entry = AuditEntry.objects.filter(action="trading.flatten", target=str(job.pk)).get()
     assert entry.verdict == "done"
     assert entry.after == job.result
+
+
+def test_a_flatten_shows_first_what_it_will_leave(bench: Bench) -> None:
+    bench.drive(bench.open())
+    bench.drive(bench.open("SOLUSDT"))
+    Position.objects.filter(venue=A, symbol=BTC).update(net=F("net") + Decimal("0.002"))  # of no pair
+    shown = _rehearsed(venue=A, symbol="BTCUSDT")
+    assert shown == [
+        {
+            "field": "BTC/USDT:USDT: delta over all venues, 1 pairs in scope",
+            "before": "0.002",
+            "after": "0.002",
+        }
+    ]
+    everything = _rehearsed()
+    assert [(line["before"], line["after"]) for line in everything] == [("0.002", "0.002"), ("0", "0")]
+
+
+def _rehearsed(**scope: str) -> list[dict[str, Any]]:
+    actor, source = factories.actor("alice"), Source.REST
+    return runner.rehearse("trading.flatten", actor=actor, data=scope, source=source).diff
 
 
 def test_flatten_in_scope(bench: Bench) -> None:

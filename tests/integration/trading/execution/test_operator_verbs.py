@@ -5,13 +5,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
+from django.utils import timezone
 
 from ops.actions.base import Refusal, Status
-from ops.models import AuditEntry
+from ops.models import AuditEntry, Incident
 from tests import factories
 from tests.integration.trading.execution.bench import A, B, Bench, configure
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged, path
-from trading.execution import machine
+from trading.domain.execution_state import ExecutionState
+from trading.execution import machine, residuals
 from trading.models import Execution, Fill, OrderIntent
 
 QTY = Decimal("0.033")
@@ -157,3 +160,17 @@ def test_a_residual_gets_an_owner(bench: Bench) -> None:
     row.refresh_from_db()
     assert row.residual_owner is not None
     assert row.residual_owner.username == "bob"
+
+
+def test_a_residual_that_nobody_trades_out_calls_people_once(bench: Bench, later: Later) -> None:
+    row = bench.drive(bench.open())
+    with transaction.atomic():
+        machine.move(row, ExecutionState.CLOSING, "close asked for", now=timezone.now())
+        machine.move(row, ExecutionState.RESIDUAL_HELD, "left over", now=timezone.now())
+    assert residuals.tell_old() == 0, "it is young"
+    configure(residual_max_sec=1)
+    later(2)
+    assert residuals.tell_old() == 1
+    assert residuals.tell_old() == 0, "once"
+    incident = Incident.objects.get(source=f"execution.residual:{row.pk}")
+    assert "owner nobody" in incident.summary
