@@ -28,6 +28,10 @@ def _decimal(**options: object) -> models.DecimalField[Decimal, Decimal]:
     return models.DecimalField(max_digits=38, decimal_places=18, **options)  # type: ignore[arg-type]
 
 
+def _decimal_or_none(**options: object) -> models.DecimalField[Decimal | None, Decimal | None]:
+    return models.DecimalField(max_digits=38, decimal_places=18, null=True, **options)  # type: ignore[arg-type]
+
+
 def _choices(enum: type) -> list[tuple[str, str]]:
     return [(member.value, member.value) for member in enum]  # type: ignore[attr-defined]
 
@@ -90,7 +94,7 @@ class Execution(models.Model):
     fence = models.BigIntegerField()
     closing = models.BooleanField(default=False)
     closing_to = _decimal(default=ZERO)
-    close_min_exit_bps = _decimal(null=True, help_text="The close stops where the exit would bring less")
+    close_min_exit_bps = _decimal_or_none(help_text="The close stops where the exit would bring less")
     close_forced = models.BooleanField(
         default=False, help_text="Told to close a leg even while the venue of the other cannot be reached"
     )
@@ -103,7 +107,7 @@ class Execution(models.Model):
     ordered = models.CharField(
         max_length=8, blank=True, help_text="What a person told the rescue to do: proceed or reverse"
     )
-    ordered_max_loss = _decimal(null=True, help_text="The largest loss that person allowed, quote currency")
+    ordered_max_loss = _decimal_or_none(help_text="The largest loss that person allowed, quote currency")
     residual_owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -195,8 +199,8 @@ class OrderIntent(models.Model):
     fee = _decimal(default=ZERO, help_text="Σ fees of the fills, settlement currency; > 0 paid")
     venue_order_id = models.CharField(max_length=64, blank=True)
     refusal = models.CharField(max_length=200, blank=True)
-    observed = _decimal(
-        null=True, help_text="In doubt: filled so far as the venue's position tells; hedged by, never booked"
+    observed = _decimal_or_none(
+        help_text="In doubt: filled so far as the venue's position tells; hedged by, never booked"
     )
     observed_at = models.DateTimeField(null=True)
     fence = models.BigIntegerField()

@@ -9,7 +9,6 @@ import argparse
 import logging
 import os
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -122,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

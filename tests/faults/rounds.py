@@ -74,7 +74,7 @@ class Rounds:
             "valkey_emptied": self._valkey_emptied,
             "delivered_twice": self._delivered_twice,
             "workers_gone": self._workers_gone,
-        }  # type: ignore[return-value]
+        }
 
     def play(self, name: str) -> None:
         """One round of that kind: three executions at once, all at rest at the end, then closed."""

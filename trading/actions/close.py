@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from ops.actions.base import Action, Context, Danger, Outcome, Refusal, Status
@@ -82,7 +83,7 @@ class Close(Action[CloseInput]):
         leave = ZERO if data.qty is None else closing.leave_after(row, data.qty)
         exit_now, least = self._judged(ctx, row, leave)
         row = closing.ask_to_close(row.pk, leave=leave, force=data.force, min_exit_bps=least)
-        body = {"execution_id": str(row.pk), "location": f"/api/ui/executions/{row.pk}"}
+        body: dict[str, Any] = {"execution_id": str(row.pk), "location": f"/api/ui/executions/{row.pk}"}
         if exit_now is not None:
             body |= {"exit_bps": exit_now.bps, "exit_result": exit_now.result}
         return Outcome(Status.ACCEPTED, body, after={"leave": leave, "min_exit_bps": least})

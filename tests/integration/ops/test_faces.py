@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def a_break(who: str) -> Data:
         kind="position",
         symbol="BTC/USDT:USDT",
         key="x",
-        amount=1,
+        amount=Decimal(1),
         opened_at=now,
         last_seen_at=now,
     )

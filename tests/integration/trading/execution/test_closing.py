@@ -1,6 +1,7 @@
 """Both legs down together, or neither."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_part_below_the_lot_is_refused(bench: Bench) -> None:
 
 @pytest.mark.parametrize("bound", [{"min_exit_bps": "-30"}, {"max_cost": "5"}])
 def test_a_close_that_costs_more_than_its_bound_is_refused_with_the_figures(
-    bench: Bench, bound: dict[str, str]
+    bench: Bench, bound: dict[str, Any]
 ) -> None:
     """Opened at an edge of 40 bps that is still there: leaving costs 40 bps and two fees."""
     row = bench.drive(bench.open())
@@ -88,7 +89,7 @@ def test_a_bounded_close_stops_hedged_when_the_market_runs_away(bench: Bench) ->
 @pytest.mark.parametrize(
     "bound", [{"min_exit_bps": "-30", "max_cost": "5"}, {"max_cost": "-1"}, {"max_cost": "5", "force": True}]
 )
-def test_a_bound_that_cannot_be_meant(bench: Bench, bound: dict[str, object]) -> None:
+def test_a_bound_that_cannot_be_meant(bench: Bench, bound: dict[str, Any]) -> None:
     row = bench.drive(bench.open())
     with pytest.raises(Refusal) as refused:
         factories.submit("alice", "trading.close", execution_id=str(row.pk), **bound)

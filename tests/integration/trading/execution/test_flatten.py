@@ -123,7 +123,7 @@ def test_a_further_press_forces_the_leg_that_can_be_reached(bench: Bench, down: 
     assert flatten().state == "unverified"
     assert bench.net(up) != 0
     assert flatten(force=True).state == "unverified"
-    assert (bench.net(up), bench.net(down) != 0) == (0, True)
+    assert (bench.net(up), bench.net(down) != 0) == (Decimal(0), True)
     bench.heal()
     assert bench.drive(row).state == "SETTLED"
     assert_flat(bench)

@@ -15,7 +15,7 @@ from trading.execution.closing import ask_to_close
 from trading.models import Fill, OrderIntent, Position
 from trading.venues.interface import FillReport
 
-QTY = Decimal("0.033")
+QTY, FLAT = Decimal("0.033"), Decimal(0)
 
 
 def forced(venue: str, qty: str, *, fee: str = "1", trade_id: str = "900001") -> FillReport:
@@ -46,7 +46,7 @@ def test_a_leg_liquidated(bench: Bench, venue: str) -> None:
     assert involuntary.record(forced(venue, "0.033")) == 0
     assert bench.drive(row).state == "FLAT_AFTER_RESCUE"
     assert path(row)[-3:] == ["IMBALANCED", "RESCUE_REVERSE", "FLAT_AFTER_RESCUE"]
-    assert (net(A), net(B)) == (0, 0)
+    assert (net(A), net(B)) == (FLAT, FLAT)
     assert states(row, "forced") == ["FILLED"]
     assert Incident.objects.get(code="execution.forced").severity == "P0"
 
@@ -61,7 +61,7 @@ def test_a_leg_taken_in_part_leaves_the_rest_hedged(bench: Bench) -> None:
 def test_told_twice_it_is_booked_once(bench: Bench) -> None:
     row = bench.drive(bench.open())
     fill = forced(A, "0.033")
-    assert (involuntary.record(fill), involuntary.record(fill)) == (0, 0)
+    assert (involuntary.record(fill), involuntary.record(fill)) == (FLAT, FLAT)
     bench.drive(row)
     assert Fill.objects.filter(order__purpose="forced").count() == 1
     assert net(A) == 0
@@ -102,4 +102,4 @@ def test_in_the_middle_of_a_close(bench: Bench) -> None:
         ask_to_close(row.pk)
     involuntary.record(forced(A, "0.033"))
     assert bench.drive(row).state == "SETTLED"
-    assert (net(A), net(B)) == (0, 0)
+    assert (net(A), net(B)) == (FLAT, FLAT)

@@ -96,7 +96,11 @@ def test_nothing_to_rescue(bench: Bench) -> None:
 
 def test_absent_by_evidence(bench: Bench, in_doubt: OrderIntent, later: Later) -> None:
     row = in_doubt.leg.execution
-    fields = {"client_order_id": in_doubt.client_order_id, "verdict": "absent", "evidence": "ticket 17"}
+    fields: dict[str, Any] = {
+        "client_order_id": in_doubt.client_order_id,
+        "verdict": "absent",
+        "evidence": "ticket 17",
+    }
     configure(acceptance_window_ms=60_000)
     with pytest.raises(Refusal, match="may take it for"):
         factories.submit("alice", "trading.resolve_unknown", **fields)
@@ -107,7 +111,7 @@ def test_absent_by_evidence(bench: Bench, in_doubt: OrderIntent, later: Later) -
     bench.heal()
     assert bench.drive(row).state == "FLAT_AFTER_RESCUE"
     entry = AuditEntry.objects.filter(action="trading.resolve_unknown", verdict="executed").latest("seq")
-    assert entry.after["evidence"] == "ticket 17"
+    assert (entry.after or {})["evidence"] == "ticket 17"
     assert_flat(bench)
 
 
@@ -115,8 +119,12 @@ def test_filled_by_evidence_and_heard_of_again(bench: Bench, in_doubt: OrderInte
     """The venue's own word comes later, with the same trade id: it counts once."""
     row = in_doubt.leg.execution
     later(5)
-    filled = {"qty": str(QTY), "price": "60240", "fee": "0.99", "trade_id": "77"}
-    fields = {"client_order_id": in_doubt.client_order_id, "verdict": "filled", "evidence": "web page"}
+    filled: dict[str, Any] = {"qty": str(QTY), "price": "60240", "fee": "0.99", "trade_id": "77"}
+    fields: dict[str, Any] = {
+        "client_order_id": in_doubt.client_order_id,
+        "verdict": "filled",
+        "evidence": "web page",
+    }
     factories.vote("bob", factories.ask("alice", "trading.resolve_unknown", **fields, **filled))
     assert bench.drive(row).state == "BALANCED"
     assert Fill.objects.filter(order=in_doubt).count() == 1
@@ -143,8 +151,12 @@ def test_a_statement_that_says_too_little_or_too_much(
 
 def test_more_than_was_asked_for(in_doubt: OrderIntent, later: Later) -> None:
     later(5)
-    filled = {"qty": "1", "price": "60240", "fee": "0.99", "trade_id": "77"}
-    fields = {"client_order_id": in_doubt.client_order_id, "verdict": "filled", "evidence": "web page"}
+    filled: dict[str, Any] = {"qty": "1", "price": "60240", "fee": "0.99", "trade_id": "77"}
+    fields: dict[str, Any] = {
+        "client_order_id": in_doubt.client_order_id,
+        "verdict": "filled",
+        "evidence": "web page",
+    }
     with pytest.raises(Refusal, match=r"at most 0\.033"):
         factories.submit("alice", "trading.resolve_unknown", **fields, **filled)
 

@@ -97,7 +97,7 @@ def test_in_quarantine_the_position_of_the_venue_says_what_to_hedge(
     row.refresh_from_db()
     assert row.state == "QUARANTINED"
     order = OrderIntent.objects.get(leg__execution=row, venue=B)
-    assert (order.state, order.observed) == ("UNKNOWN", 0)
+    assert (order.state, order.observed) == ("UNKNOWN", Decimal(0))
     assert bench.net(A) == 0
     assert reversals(bench, A) == [QTY]
     bench.heal()

@@ -13,7 +13,7 @@ from trading.domain.execution_state import ExecutionState
 from trading.domain.market import Side
 from trading.domain.plan import CloseBounds, LimitedBy, Plan, UnplannableError, breaches
 from trading.domain.pnl import FLAT, Position, apply_fill
-from trading.domain.scenarios import Rescue
+from trading.domain.rescue import Rescue
 
 LONG = Position(net=D("3"), cost=D("297"))  # bought at 99
 SHORT = Position(net=D("-3"), cost=D("-306"))  # sold at 102

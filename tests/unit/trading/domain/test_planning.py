@@ -23,7 +23,8 @@ from trading.domain.execution_state import ExecutionState, Policy
 from trading.domain.market import Side, TimeInForce
 from trading.domain.plan import IMMEDIATE, Bounds, LimitedBy, Plan, Style, UnplannableError, breaches
 from trading.domain.planning import Opening, limit_price, opening_plan
-from trading.domain.scenarios import Failure, Rescue
+from trading.domain.rescue import Rescue
+from trading.domain.scenarios import Failure
 
 EXITS = {
     venue: ExitEstimate(bps=D("20"), source=ExitSource.ROLLING_MEDIAN, samples=50)
