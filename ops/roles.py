@@ -74,6 +74,7 @@ REQUESTS: dict[str, set[str]] = {
         "trading.assign_residual",
         "trading.accept_break",
         "trading.record_transfer",
+        "trading.setup_venue",
     },
     RISK_MANAGER: _OWN
     | _INCIDENTS

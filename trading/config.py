@@ -171,6 +171,14 @@ class TradingConfig(Section):
         """How long after sending the venue may still take an order."""
         return timedelta(milliseconds=self.venues[venue].acceptance_window_ms)  # type: ignore[index]
 
+    def setup_of(self, venue: str) -> dict[str, object]:
+        """How the account must stand before anything opens there."""
+        return {
+            "position_mode": "one_way",
+            "margin_mode": "cross",
+            "leverage": self.venues[venue].leverage,  # type: ignore[index]
+        }
+
     def dead_man_sec(self, venue: str) -> int:
         return self.venues[venue].dead_man_sec  # type: ignore[index]
 

@@ -7,6 +7,7 @@ from celery import shared_task
 from trading.execution import flatten as flattening
 from trading.execution import machine
 from trading.execution import nudge as nudging
+from trading.services import setup
 
 
 @shared_task(name="trading.drive")
@@ -24,3 +25,8 @@ def flatten(job_id: str) -> None:
     again = flattening.advance(key)
     if again is not None:
         nudging.nudge("trading.flatten", key, after=again)
+
+
+@shared_task(name="trading.setup_venue")
+def setup_venue(venue: str) -> None:
+    setup.set_up(venue)

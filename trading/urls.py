@@ -11,6 +11,7 @@ urlpatterns = [
     path("api/hedge/flatten", ActionView.as_view(action="trading.flatten")),
     path("api/hedge/flatten/<uuid:job_id>", v.FlattenJobView.as_view()),
     path("api/deriv/status", v.DerivStatusView.as_view()),
+    path("api/deriv/setup", ActionView.as_view(action="trading.setup_venue")),
     path("api/deriv/positions", v.PositionsView.as_view()),
     path("api/ui/positions", v.PositionsView.as_view()),
     path("api/ui/executions", v.ExecutionsView.as_view()),

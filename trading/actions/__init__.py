@@ -1,5 +1,5 @@
 """The desk's trading verbs; importing this registers them."""
 
-from trading.actions import accept_break, close, envelope, execute, flatten, rescue, transfer
+from trading.actions import accept_break, close, envelope, execute, flatten, rescue, setup_venue, transfer
 
-__all__ = ["accept_break", "close", "envelope", "execute", "flatten", "rescue", "transfer"]
+__all__ = ["accept_break", "close", "envelope", "execute", "flatten", "rescue", "setup_venue", "transfer"]

@@ -19,7 +19,7 @@ def queue() -> str:
     return f"execution.{settings.INSTANCE}"
 
 
-def nudge(task: str, key: UUID, *, after: timedelta = timedelta(0)) -> None:
+def nudge(task: str, key: UUID | str, *, after: timedelta = timedelta(0)) -> None:
     """Ask for `task` on commit. A broker that is down costs at most one sweep."""
 
     def send() -> None:

@@ -64,6 +64,7 @@ def deriv_status() -> dict[str, Any]:
 
 
 def _venue(venue: str, symbols: list[str], found: dict[FactKey, Fact[Any] | VenueError]) -> dict[str, Any]:
+    wanted = desk_config.active().trading.setup_of(venue)
     clock = found[FactKey("clock", venue)]
     up = isinstance(clock, Fact)
     return {
@@ -75,7 +76,10 @@ def _venue(venue: str, symbols: list[str], found: dict[FactKey, Fact[Any] | Venu
         "age_ms": clock.age_ms if isinstance(clock, Fact) else None,
         "weight_used": dict(get_hub().venue(venue).weight_used()) if up else {},
         "dead_man": _dead_man(venue),
-        "instruments": [_instrument(symbol, found[FactKey("account", venue, symbol)]) for symbol in symbols],
+        "wanted": wanted,
+        "instruments": [
+            _instrument(symbol, wanted, found[FactKey("account", venue, symbol)]) for symbol in symbols
+        ],
     }
 
 
@@ -86,12 +90,14 @@ def _dead_man(venue: str) -> dict[str, Any]:
     return {"scope": switch.scope.value, "resting": count, "armed": bool(count)}
 
 
-def _instrument(symbol: str, account: Fact[Any] | VenueError) -> dict[str, Any]:
+def _instrument(symbol: str, wanted: dict[str, object], account: Fact[Any] | VenueError) -> dict[str, Any]:
+    """as_configured: nothing opens there unless it is (preflight); `trading.setup_venue` brings it there."""
     if not isinstance(account, Fact):
-        return {"symbol": symbol, "error": f"{account.code}: {account.detail}"}
+        return {"symbol": symbol, "error": f"{account.code}: {account.detail}", "as_configured": None}
     setup = account.value
     return {
         "symbol": symbol,
+        "as_configured": all(getattr(setup, name) == value for name, value in wanted.items()),
         "position_mode": setup.position_mode,
         "margin_mode": setup.margin_mode,
         "leverage": setup.leverage,

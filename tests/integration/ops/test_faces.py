@@ -271,6 +271,7 @@ INPUTS: dict[str, Arrange] = {
     "trading.resolve_unknown": an_order_in_doubt,
     "trading.record_transfer": a_transfer,
     "trading.revoke_envelope": an_envelope,
+    "trading.setup_venue": always(venue="okx"),
 }
 ACTIONS = sorted(name for name in INPUTS if registry.knows(name))
 
