@@ -50,6 +50,15 @@ def _as(role: str) -> Iterator[None]:
             cursor.execute(f"SET LOCAL ROLE {paths.APP_ROLE}")
 
 
+@contextmanager
+def without_controls() -> Iterator[None]:
+    """No trigger runs: to arrange what a test needs, never what it proves."""
+    with as_superuser(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        yield
+        cursor.execute("SET LOCAL session_replication_role = origin")
+
+
 def let_owner_create_databases(data_dir: Path) -> None:
     url = paths.embedded_database_url(data_dir, role=paths.SUPERUSER_ROLE)
     with psycopg.connect(url) as superuser:

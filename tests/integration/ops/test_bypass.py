@@ -6,7 +6,6 @@ The rows of the matrix are `GATES`, the columns `WAYS`. Each attempt is a real t
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
@@ -38,10 +37,10 @@ from ops.models import (
     Vote,
 )
 from tests import factories
-from tests.database import Blocker, as_superuser
+from tests.database import Blocker, without_controls
 from tests.factories import ask, person, submit, vote
-from tests.integration.ops.test_database_controls import execution
-from trading.models import Execution, Venue
+from tests.integration.ops.test_database_controls import execution, order
+from trading.models import Execution, LedgerEntry, OrderIntent, ReconciliationBreak, Venue
 
 CONTROLS = {table: key for table, key, _ in import_module("ops.migrations.0002_controls").CONTROL_TABLES}
 ENVELOPE = {"pair": "BTCUSDT", "max_notional": "2000", "min_edge_bps": "1", "max_slippage_bps": "1"}
@@ -49,14 +48,6 @@ LATER = timezone.now() + timedelta(days=1)
 
 
 # --- what is attacked --------------------------------------------------------------
-
-
-@contextmanager
-def without_controls() -> Iterator[None]:
-    with as_superuser(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        yield
-        cursor.execute("SET LOCAL session_replication_role = origin")
 
 
 def forged(action: str, target: str, **payload: Any) -> ApprovalRequest:
@@ -155,6 +146,8 @@ def _envelopes() -> None:
     for name in ("envelope", "used envelope", "ended envelope", "late envelope"):
         ROWS[name].refresh_from_db()
     remember("dry run", execution())
+    remember("doubt", order(execution(), state="UNKNOWN", sent_at=timezone.now()))
+    ROWS["break"] = ReconciliationBreak.objects.create(**{k: _resolved(v) for k, v in BREAK.items()})
 
 
 def _approved() -> None:
@@ -337,6 +330,17 @@ PLAN: dict[str, Any] = {
     "created_at": timezone.now,
     "updated_at": timezone.now,
 }
+RECORDED = {"recorded_at": timezone.now}
+BREAK: dict[str, Any] = {
+    "venue": "okx",
+    "kind": "position",
+    "symbol": "BTC/USDT:USDT",
+    "key": "x",
+    "amount": 1,
+    "detail": "one coin more",
+    "opened_at": timezone.now,
+    "last_seen_at": timezone.now,
+}
 BALLOT = {
     "request": "@pending",
     "requested_by": "@alice",
@@ -409,6 +413,18 @@ GATES: dict[str, Change] = {
     ),
     "a dry run made real": Change("frozen", Execution, "dry run", {"dry_run": False}),
     "an execution's approval changed": Change("frozen", Execution, "dry run", {"approval": "@approved plan"}),
+    # what two people decide of orders and money
+    "a break accepted": Change(needs, ReconciliationBreak, "break", {"accepted_at": timezone.now}),
+    "an accepted break, from the start": Change(
+        needs, ReconciliationBreak, "", {**BREAK, "key": "y", "accepted_at": timezone.now}
+    ),
+    "money adjusted": Change(
+        needs,
+        LedgerEntry,
+        "",
+        {"source": "adjustment:x", "kind": "adjustment", "venue": "okx", "at": timezone.now, **RECORDED},
+    ),
+    "an order in doubt called absent": Change(needs, OrderIntent, "doubt", {"state": "RESOLVED_ABSENT"}),
     # envelopes
     "an envelope of a pending request": Change(
         needs, Envelope, "", {**GRANT, "expires_at": timezone.now, "request": "@pending"}

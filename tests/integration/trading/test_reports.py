@@ -14,6 +14,7 @@ from django.test import Client
 
 from tests import factories
 from tests.in_process import Caller
+from tests.integration.trading.execution.books import accepted_break
 from trading.config import ReportsConfig
 from trading.domain import ledger, pnl
 from trading.domain.ledger import EntryKind, Trade
@@ -221,6 +222,7 @@ def test_an_unknown_loss_is_not_nothing() -> None:
 
 
 def test_yesterday_s_loss_is_not_today_s() -> None:
+    accepted_break(A, "1")
     post_adjustment("1", venue=A, currency="USDT", amount=D(-5), at=LATE, detail="accepted")
     assert loss_today(UTC_ZONE, marks={}, now=NOON) == 0
     assert loss_today(BERLIN, marks={}, now=NOON) == D(5)

@@ -3,14 +3,18 @@
 from decimal import Decimal
 from uuid import UUID
 
+from django.utils import timezone
+
 from risk.models import Reservation
+from tests.database import without_controls
 from tests.integration.trading.execution.bench import BTC, SOL, Bench
 from trading import selectors
 from trading.domain.execution_state import FINAL, LEGAL, RESTING, ExecutionState
 from trading.domain.ledger import Account
 from trading.domain.order_state import TERMINAL
+from trading.domain.reconcile import BreakKind
 from trading.ledger.posting import balance
-from trading.models import Execution, Fill, LedgerEntry, OrderIntent, Position
+from trading.models import Execution, Fill, LedgerEntry, OrderIntent, Position, ReconciliationBreak
 from trading.paper import orders as paper
 from trading.paper.dialects import bybit_shapes
 
@@ -148,3 +152,19 @@ def _pnl(bench: Bench, execution: Execution) -> None:
 
 def _cash(fills: "list[paper.Fill]") -> Decimal:
     return -sum((f.side.sign * f.qty * f.price for f in fills), ZERO)
+
+
+def accepted_break(venue: str, source: str) -> None:
+    """What `trading.accept_break` leaves before it books the money of `source`."""
+    now = timezone.now()
+    with without_controls():
+        ReconciliationBreak.objects.create(
+            venue=venue,
+            kind=BreakKind.MONEY,
+            key=source,
+            detail="explained",
+            data={"source": source},
+            opened_at=now,
+            last_seen_at=now,
+            accepted_at=now,
+        )

@@ -9,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
 from tests.integration.trading.execution.bench import BTC, A, B, Bench
+from tests.integration.trading.execution.books import accepted_break
 from trading.domain.ledger import Account
 from trading.ledger.posting import balance, post_adjustment
 from trading.models import Execution, LedgerEntry, LedgerLine, Position
@@ -124,6 +125,7 @@ def test_a_source_is_booked_once() -> None:
         "at": AT,
         "detail": "break 7",
     }
+    accepted_break("okx", "7")
     assert post_adjustment("7", **named) is not None
     assert post_adjustment("7", **named | {"amount": D(5)}) is None
     settle()

@@ -10,6 +10,7 @@ from django.utils import timezone
 from tests import factories
 from tests.in_process import Caller
 from tests.integration.trading.execution.bench import BTC, EDGE_BPS, A, B, Bench
+from tests.integration.trading.execution.books import accepted_break
 from tests.integration.trading.execution.statements import statement
 from trading.domain.canonical import canonical_json
 from trading.domain.ledger import Account
@@ -154,6 +155,7 @@ def test_a_trade_that_is_not_ours_is_found_and_named(bench: Bench) -> None:
     (odd,) = [each for each in found if each.kind is DifferenceKind.BILL]
     paid = bench.paper[A].engine.account.fees_paid
     assert (odd.ours, odd.theirs, odd.amount, odd.detail) == (D(0), -paid, -paid, "no fill of ours")
+    accepted_break(A, odd.source)
     post_adjustment(
         odd.source, venue=A, currency="USDT", amount=odd.amount, at=odd.since, detail="accepted by two"
     )
