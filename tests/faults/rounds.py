@@ -193,6 +193,8 @@ def _redis() -> Any:
 def run(world: World, bench: Bench, rounds: int, *, say: Callable[[str], None]) -> Totals:
     """Each kind in turn, `rounds` in all."""
     game = Rounds(world, bench)
+    # Six previews in a round, each asking for everything anew: a night's requests in minutes.
+    bench.paper[A].dialect.limit.weight_1m *= 20  # type: ignore[attr-defined]
     world.start_all()
     world.wait_ready()
     names = list(game.kinds())
