@@ -20,7 +20,7 @@ from trading.models import Execution, FlattenJob
 log = structlog.get_logger()
 #: A row this late has lost its wake-up, or its driver.
 LATE = timedelta(seconds=1)
-PERIOD_SEC = 2.0
+PERIOD_SEC = 1.0
 SIDE_BY_SIDE = 4
 
 Job = tuple[Callable[[str], None], UUID]

@@ -32,6 +32,9 @@ class Control:
             ("GET", "faults"): lambda _: [fault_row(f) for f in self.venue.faults],
             ("POST", "faults"): lambda body: fault_row(self.venue.faults.add_from(body)),
             ("DELETE", "faults"): self.clear_faults,
+            ("GET", "stream_faults"): lambda _: [asdict(f) for f in self.venue.streams.faults],
+            ("POST", "stream_faults"): lambda body: asdict(self.venue.streams.faults.add_from(body)),
+            ("DELETE", "stream_faults"): self.clear_stream_faults,
             ("POST", "market"): self.change_market,
             ("DELETE", "market"): self.clear_market,
             ("POST", "clock"): self.move_clock,
@@ -86,6 +89,10 @@ class Control:
         self.venue.faults.clear(int(body["id"]) if "id" in body else None)
         return [fault_row(fault) for fault in self.venue.faults]
 
+    def clear_stream_faults(self, _: dict[str, Any]) -> list[Any]:
+        self.venue.streams.faults.clear()
+        return []
+
     def change_market(self, body: dict[str, Any]) -> dict[str, Any]:
         base = self._base(body["symbol"])
         overlay = changed(self.venue.market.overlay(self.venue.name, base), body)
@@ -110,7 +117,7 @@ class Control:
         venue.engine.advance(venue.clock.now_ms())
         venue.engine.match_resting()
         venue.engine.revision += 1
-        venue.journal.save(venue.engine)
+        venue.settle()
         overlay = asdict(venue.market.overlay(venue.name, base))
         shown = {name: None if value is None else str(value) for name, value in overlay.items()}
         return {**shown, "withdrawn": sorted(overlay["withdrawn"]), "mark": str(venue.engine.mark(base))}
@@ -137,7 +144,7 @@ class Control:
             order = venue.engine.force_close(base, qty, Forced[why])
         except Refused as refused:
             raise ValueError(f"qty {qty}: accepted are whole lots up to {held}") from refused
-        venue.journal.save(venue.engine)
+        venue.settle()
         return to_doc(order)
 
     def set_limits(self, body: dict[str, Any]) -> dict[str, int]:

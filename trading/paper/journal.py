@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from trading.paper.account import Account, Position
 from trading.paper.engine import KEPT, Engine
-from trading.paper.orders import Bill, Fill, Order
+from trading.paper.orders import Bill, Changes, Fill, Order
 
 _TABLES = ("orders", "fills", "bills")
 Row = TypeVar("Row", Order, Fill, Bill, Position)
@@ -32,11 +32,11 @@ class Journal:
     def close(self) -> None:
         self._db.close()
 
-    def save(self, engine: Engine) -> None:
-        """Write what changed since the last call, in one transaction; nothing when nothing did."""
+    def save(self, engine: Engine) -> Changes:
+        """Write what changed since the last call, in one transaction, and return it."""
         changes = engine.drain()
         if not changes:
-            return
+            return changes
         self._db.execute("BEGIN")
         self._write("orders", changes.orders.values())
         self._write("fills", changes.fills)
@@ -44,6 +44,7 @@ class Journal:
         state = json.dumps(_state(engine))
         self._db.execute("INSERT OR REPLACE INTO state VALUES (1, ?)", (state,))
         self._db.execute("COMMIT")
+        return changes
 
     def _write(self, table: str, rows: Any) -> None:
         docs = [(row.id, json.dumps(to_doc(row))) for row in rows]

@@ -148,7 +148,7 @@ class PaperVenues:
         while True:
             await asyncio.sleep(STEP_MS / 1000)
             for venue in self.venues.values():
-                if venue.engine.live or venue.engine.dead_man or venue.engine.marks():
+                if venue.busy:
                     venue.tick(self.clock.now_ms())
 
     def move_clock(self, target_ms: int) -> None:

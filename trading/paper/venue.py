@@ -16,11 +16,20 @@ from trading.paper.faults import Fault, Faults
 from trading.paper.instruments import INSTRUMENTS
 from trading.paper.journal import Journal
 from trading.paper.overlay import OverlaidMarket
+from trading.paper.streams.binance import BinanceStreams
+from trading.paper.streams.bybit import BybitStreams
+from trading.paper.streams.hub import ABNORMAL, StreamDialect, Streams
+from trading.paper.streams.okx import OkxStreams
 
 DIALECTS: dict[str, tuple[type[Dialect], Rules]] = {
     binance.NAME: (binance.Binance, binance.RULES),
     okx.NAME: (okx.Okx, okx.RULES),
     bybit.NAME: (bybit.Bybit, bybit.RULES),
+}
+STREAMS: dict[str, type[StreamDialect]] = {
+    binance.NAME: BinanceStreams,
+    okx.NAME: OkxStreams,
+    bybit.NAME: BybitStreams,
 }
 HTML_502 = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST, as a host that went away
@@ -48,6 +57,7 @@ class Venue:
         self.journal.load(self.engine)
         self.dialect: Dialect = dialect(self.engine, keys)
         self.faults = Faults(seed)
+        self.streams = Streams(STREAMS[name](self.dialect))
         self.control: control.Control | None = None
         self.port = 0
         self._runner: web.ServerRunner | None = None
@@ -73,18 +83,36 @@ class Venue:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        self.streams.end_all()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
         self.journal.save(self.engine)
         self.journal.close()
 
+    @property
+    def busy(self) -> bool:
+        """Something may happen that nobody asks for: it needs a clock."""
+        engine = self.engine
+        return bool(engine.live or engine.dead_man or engine.marks() or self.streams.watching)
+
     def tick(self, now_ms: int) -> None:
-        """What the venue does by itself; called a few times a second while something could happen."""
+        """What the venue does by itself; called a few times a second while `busy`."""
         self.engine.advance(now_ms)
-        self.journal.save(self.engine)
+        self.settle()
+
+    def settle(self) -> None:
+        """After a step: on disk, then to who listens. A venue that is down has no listeners."""
+        changes = self.journal.save(self.engine)
+        if self.faults.down:
+            self.streams.end_all(ABNORMAL)
+            return
+        self.streams.tell(changes, self.engine.now_ms)
+        self.streams.show_books()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket" and not self.faults.down:
+            return await self.streams.serve(request, self.clock.now_ms)
         path, _, query = request.raw_path.partition("?")
         body = (await request.read()).decode("utf-8", "replace")
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -128,7 +156,7 @@ class Venue:
         self.engine.advance(call.now_ms)
         partial = next((fault for fault in met if fault.effect == "partial"), None)
         reply = self.dialect.answer(call, fill_at_most=partial.fraction if partial else None)
-        self.journal.save(self.engine)
+        self.settle()
         return reply
 
     def _rejected(self, fault: Fault) -> Reply:

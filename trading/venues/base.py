@@ -16,7 +16,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import wraps
@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import ccxt
 
-from trading.domain.market import Instrument
+from trading.domain.market import Book, Instrument
 from trading.venues.errors import not_sent, refusal, silence
 from trading.venues.interface import (
     CLIENT_TIMEOUT_MS,
@@ -38,6 +38,7 @@ from trading.venues.interface import (
     Verdict,
 )
 from trading.venues.loopback import assert_loopback, rebased
+from trading.venues.streams import News, Streams
 
 ACCEPT_WINDOW_MS = 5_000  # recvWindow, expTime: how long a signed order stays acceptable (spec 5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -136,6 +137,7 @@ class CcxtVenue(ABC):
             raise ValueError(f"{self.name}: profile paper needs a base_url on loopback")
         self.before_send = before_send
         self.orders, self.data = self._connect(endpoint), self._connect(endpoint)
+        self._streams = Streams(self, lambda kind: self._connect(endpoint, kind))
         self._loading = asyncio.Lock()
         self._instruments: dict[str, Instrument] = {}
         self._by_id: dict[str, Instrument] = {}  # delisted ones too: an old position still has a size
@@ -148,13 +150,13 @@ class CcxtVenue(ABC):
     # -- clients --
 
     @abstractmethod
-    def _client(self, credentials: dict[str, Any]) -> Any:
-        """A ccxt client of this venue with `Wire` in front."""
+    def _client(self, credentials: dict[str, Any], kind: type | None) -> Any:
+        """A ccxt client of this venue with `Wire` in front; `kind`: another class of it (ccxt.pro's)."""
 
     @abstractmethod
     def _use_testnet(self, client: Any) -> None: ...
 
-    def _connect(self, endpoint: VenueEndpoint) -> Any:
+    def _connect(self, endpoint: VenueEndpoint, kind: type | None = None) -> Any:
         client = self._client(
             {
                 "apiKey": endpoint.api_key,
@@ -162,7 +164,8 @@ class CcxtVenue(ABC):
                 "password": endpoint.api_passphrase,
                 "enableRateLimit": False,
                 "timeout": CLIENT_TIMEOUT_MS,
-            }
+            },
+            kind,
         )
         client.venue = self
         client.options["maxRetriesOnFailure"] = 0  # a retry would be signed anew, past our last look
@@ -178,7 +181,7 @@ class CcxtVenue(ABC):
         return client
 
     async def close(self) -> None:
-        await asyncio.gather(self.orders.close(), self.data.close())
+        await asyncio.gather(self.orders.close(), self.data.close(), self._streams.close())
 
     # -- what the wire tells us --
 
@@ -273,6 +276,24 @@ class CcxtVenue(ABC):
         if symbol not in self._instruments:
             raise not_sent(self.name, f"unknown symbol {symbol}")
         return str(self.data.markets[symbol]["id"])
+
+    def contract_size(self, symbol: str) -> Decimal:
+        """Base coin per unit of the venue's quantities. Raises `VenueError` REJECTED `not_sent`."""
+        if symbol not in self._instruments:
+            raise not_sent(self.name, f"unknown symbol {symbol}")
+        return self._instruments[symbol].contract_size
+
+    # -- streams --
+
+    def watch_orders(self) -> AsyncIterator[News]:
+        return self._streams.orders()
+
+    def watch_book(self, symbol: str, *, depth: int = 50) -> AsyncIterator[Book]:
+        return self._streams.book(symbol, depth=depth)
+
+    @abstractmethod
+    def news(self, message: Mapping[str, Any]) -> Iterable[News]:
+        """What a message of the private stream says of orders and fills; of other things, nothing."""
 
     # -- orders --
 

@@ -1,7 +1,7 @@
 """Binance USDⓈ-M perpetuals. Quantities are base coin; the position mode is one for the whole account."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from time import monotonic
@@ -44,6 +44,7 @@ from trading.venues.interface import (
     VenueError,
     VenuePosition,
 )
+from trading.venues.streams import News
 
 _STATUS = {
     "NEW": OrderStatus.OPEN,
@@ -84,8 +85,8 @@ class BinanceUsdm(CcxtVenue):
         # Demo keys are play money and their host has no key-permission endpoint.
         self._demo = endpoint.profile == "testnet" and endpoint.base_url is None
 
-    def _client(self, credentials: dict[str, Any]) -> Any:
-        return Client({**credentials, "options": {"recvWindow": ACCEPT_WINDOW_MS}})
+    def _client(self, credentials: dict[str, Any], kind: type | None) -> Any:
+        return (kind or Client)({**credentials, "options": {"recvWindow": ACCEPT_WINDOW_MS}})
 
     def _use_testnet(self, client: Any) -> None:
         client.enable_demo_trading(True)
@@ -336,6 +337,41 @@ class BinanceUsdm(CcxtVenue):
             average_price=some(row["avgPrice"]),
             status=_STATUS[row["status"]],
             at=at(row["updateTime"]),
+        )
+
+    def news(self, message: Mapping[str, Any]) -> Iterator[News]:
+        if message.get("e") != "ORDER_TRADE_UPDATE":
+            return
+        row = message["o"]
+        if Decimal(row["l"]):
+            yield self._told_fill(row)
+        yield OrderReport(
+            venue=self.name,
+            symbol=self._symbol(row["s"]),
+            client_order_id=row["c"],
+            venue_order_id=str(row["i"]),
+            side=Side(row["S"].lower()),
+            qty=Decimal(row["q"]),
+            filled=Decimal(row["z"]),
+            average_price=some(row["ap"]),
+            status=_STATUS[row["X"]],
+            at=at(row["T"]),
+        )
+
+    def _told_fill(self, row: Mapping[str, Any]) -> FillReport:
+        return FillReport(
+            venue=self.name,
+            symbol=self._symbol(row["s"]),
+            trade_id=str(row["t"]),
+            venue_order_id=str(row["i"]),
+            client_order_id=row["c"],
+            side=Side(row["S"].lower()),
+            qty=Decimal(row["l"]),
+            price=Decimal(row["L"]),
+            fee=Decimal(row.get("n", "0")),
+            fee_currency=row.get("N", "USDT"),
+            maker=bool(row["m"]),
+            at=at(row["T"]),
         )
 
     def _fill(self, row: Mapping[str, Any], symbol: str) -> FillReport:

@@ -7,7 +7,7 @@ timer: `disconnected-cancel-all` answers OK and acts on the loss of a stream onl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from time import monotonic
@@ -50,6 +50,7 @@ from trading.venues.interface import (
     VenuePosition,
     Verdict,
 )
+from trading.venues.streams import News
 
 _STATUS = {
     "New": OrderStatus.OPEN,
@@ -90,9 +91,9 @@ class Bybit(CcxtVenue):
     order_path = "/v5/order/create"
     dead_man = DeadMan(DeadManScope.NONE)
 
-    def _client(self, credentials: dict[str, Any]) -> Any:
+    def _client(self, credentials: dict[str, Any], kind: type | None) -> Any:
         options = {"recvWindow": ACCEPT_WINDOW_MS, "fetchMarkets": {"types": ["linear"]}}
-        return Client({**credentials, "options": options})
+        return (kind or Client)({**credentials, "options": options})
 
     def _use_testnet(self, client: Any) -> None:
         client.set_sandbox_mode(True)
@@ -380,6 +381,14 @@ class Bybit(CcxtVenue):
             status=_STATUS[row["orderStatus"]],
             at=at(row["updatedTime"]),
         )
+
+    def news(self, message: Mapping[str, Any]) -> Iterator[News]:
+        """Fills and orders are topics of their own, and either may be first."""
+        for row in message.get("data", ()) if message.get("topic") in ("order", "execution") else ():
+            if message["topic"] == "order":
+                yield self._report(row)
+            elif row["execType"] != "Funding":
+                yield self._fill(row)
 
     def _fill(self, row: Mapping[str, Any]) -> FillReport:
         return FillReport(

@@ -5,7 +5,7 @@ one of the `Verdict`s: a *definite* reject comes from an allow-list of the venue
 list is AMBIGUOUS, which on the order path means "may have happened" (spec 4.1, facts §5).
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -252,6 +252,16 @@ class Venue(Protocol):
 
     async def cancel(self, symbol: str, client_order_id: str) -> None:
         """Asks; the caller re-reads the order. NOT_FOUND when already terminal or never there."""
+        ...
+
+    def watch_orders(self) -> AsyncIterator[OrderReport | FillReport]:
+        """Our orders and fills as the venue tells them by itself, perhaps late, twice or out of order. Ends
+        with `VenueError` when the connection does; what was missed meanwhile is not told again."""
+        ...
+
+    def watch_book(self, symbol: str, *, depth: int = 50) -> AsyncIterator[Book]:
+        """The book after each change; after a lost message only once there is a new snapshot. Ends like
+        `watch_orders`. A connection that is silent is not noticed here: look at the book's age."""
         ...
 
     @property

@@ -7,7 +7,7 @@ that cannot fill are *accepted* and then cancelled (facts §1).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from time import monotonic
@@ -47,6 +47,7 @@ from trading.venues.interface import (
     OrderStatus,
     VenuePosition,
 )
+from trading.venues.streams import News
 
 _STATUS = {
     "live": OrderStatus.OPEN,
@@ -87,8 +88,8 @@ class Okx(CcxtVenue):
     order_path = "/api/v5/trade/order"
     dead_man = DeadMan(DeadManScope.ACCOUNT, min_sec=10, max_sec=120)
 
-    def _client(self, credentials: dict[str, Any]) -> Any:
-        return Client(
+    def _client(self, credentials: dict[str, Any], kind: type | None) -> Any:
+        return (kind or Client)(
             {**credentials, "options": {"defaultType": "swap", "fetchMarkets": {"types": ["swap"]}}}
         )
 
@@ -363,6 +364,16 @@ class Okx(CcxtVenue):
             status=_STATUS[row["state"]],
             at=at(row["uTime"]),
         )
+
+    def news(self, message: Mapping[str, Any]) -> Iterator[News]:
+        """A fill comes inside the row of its order, with a fee signed like everything here."""
+        if message.get("arg", {}).get("channel") != "orders":
+            return
+        for row in message.get("data", ()):
+            if row["tradeId"]:
+                told = {"fee": row["fillFee"], "feeCcy": row["fillFeeCcy"], "ts": row["fillTime"]}
+                yield self._fill({**row, **told})
+            yield self._report(row)
 
     def _fill(self, row: Mapping[str, Any]) -> FillReport:
         symbol, size = self._named(row["instId"])

@@ -21,6 +21,7 @@ from trading.paper.dialects.base import (
     whole,
 )
 from trading.paper.dialects.binance_shapes import fixed
+from trading.paper.dialects.listen_keys import ListenKeys
 from trading.paper.engine import Engine, Rules
 from trading.paper.instruments import Instrument
 from trading.paper.limits import WeightLimit
@@ -91,6 +92,7 @@ class Binance(Dialect):
     def __init__(self, engine: Engine, keys: Keys) -> None:
         super().__init__(engine, keys)
         self.limit = WeightLimit()
+        self.listen_keys = ListenKeys(keys)
         self.routes = self._routes()
 
     def _routes(self) -> dict[tuple[str, str], Endpoint]:
@@ -139,6 +141,7 @@ class Binance(Dialect):
             ("GET", "/fapi/v1/income"): signed("account", 30, self.income),
             ("GET", "/sapi/v1/account/apiRestrictions"): signed("account", 1, self.restrictions),
             ("GET", "/sapi/v1/capital/config/getall"): signed("account", 10, lambda _: shapes.CURRENCIES),
+            **self.listen_keys.endpoints(),
             ("GET", "/sapi/v1/system/status"): public(1, lambda _: {"status": 0, "msg": "normal"}),
         }
 
@@ -225,6 +228,10 @@ class Binance(Dialect):
     def exchange_info(self, call: Call) -> Any:
         return shapes.exchange_info(self.by_symbol.values(), call.now_ms)
 
+    def update_id(self, now_ms: int) -> int:
+        """Of the books: grows with the market's steps and with our own orders between two."""
+        return now_ms // STEP_MS * 10_000 + self.engine.revision % 10_000
+
     def depth(self, call: Call) -> str:
         instrument = self.instrument(call, "symbol")
         limit = whole(call.params.get("limit"), "limit", 500)
@@ -240,7 +247,7 @@ class Binance(Dialect):
             )
             for side, levels in sides
         )
-        update = call.now_ms // STEP_MS * 10_000 + self.engine.revision % 10_000
+        update = self.update_id(call.now_ms)
         return f'{{"lastUpdateId":{update},"E":{call.now_ms},"T":{call.now_ms},"bids":{bids},"asks":{asks}}}'
 
     def book_ticker(self, call: Call) -> Any:
@@ -257,7 +264,7 @@ class Binance(Dialect):
             "askPrice": ask[0],
             "askQty": ask[1],
             "time": now_ms,
-            "lastUpdateId": now_ms // STEP_MS * 10_000 + self.engine.revision % 10_000,
+            "lastUpdateId": self.update_id(now_ms),
         }
 
     def day_ticker(self, call: Call) -> Any:

@@ -243,6 +243,10 @@ class Bybit(Dialect):
         rows = [shapes.instrument(i) for i in self.instruments(call, "symbol")] if ours else []
         return {"category": call.params.get("category", ""), "list": rows, "nextPageCursor": ""}
 
+    def sequence(self, now_ms: int) -> int:
+        """Of the books: grows with time and with our own orders."""
+        return now_ms * 100 + self.engine.revision % 100
+
     def books(self, call: Call) -> str:
         self._linear(call)
         instrument = self.instrument(call, "symbol")
@@ -256,7 +260,7 @@ class Bybit(Dialect):
             )
             for side, levels in zip("ba", self.book_levels(instrument.base), strict=True)
         )
-        now, sequence = call.now_ms, call.now_ms * 100 + self.engine.revision % 100
+        now, sequence = call.now_ms, self.sequence(call.now_ms)
         stamps = f'"ts":{now},"u":{sequence},"seq":{sequence},"cts":{now}'
         return f'{{"s":"{instrument.id}","b":{bids},"a":{asks},{stamps}}}'
 

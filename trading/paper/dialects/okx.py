@@ -227,6 +227,10 @@ class Okx(Dialect):
             if call.params.get("instFamily", call.params.get("uly")) in (None, f"{i.base}-USDT")
         ]
 
+    def sequence(self, now_ms: int) -> int:
+        """Of the books: grows with time and with our own orders."""
+        return now_ms * 100 + self.engine.revision % 100
+
     def books(self, call: Call) -> str:
         instrument = self.instrument(call, "instId")
         depth = min(whole(call.params.get("sz"), "sz", 1), 400)
@@ -240,7 +244,7 @@ class Okx(Dialect):
             )
             for side, levels in sides
         )
-        sequence = call.now_ms * 100 + self.engine.revision % 100
+        sequence = self.sequence(call.now_ms)
         return f'[{{"asks":{asks},"bids":{bids},"ts":"{call.now_ms}","seqId":{sequence}}}]'
 
     def ticker(self, call: Call) -> Any:

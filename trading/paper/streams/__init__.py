@@ -1,0 +1,1 @@
+"""Websockets of the paper venues, on their REST ports, in the venues' own dialects."""
