@@ -40,6 +40,7 @@ class Control:
             ("POST", "clock"): self.move_clock,
             ("POST", "recording"): self.move_recording,
             ("POST", "limits"): self.set_limits,
+            ("POST", "latency"): self.set_latency,
             ("POST", "force_close"): self.force_close,
         }
 
@@ -103,6 +104,7 @@ class Control:
         bases = [self._base(body["symbol"])] if "symbol" in body else list(self.venue.engine.instruments)
         for base in bases:
             self.venue.market.change(self.venue.name, base, NOTHING)
+        self.venue.apply_conditions()
         return {base: self._moved(base) for base in bases}
 
     def _base(self, symbol: Any) -> str:
@@ -114,10 +116,7 @@ class Control:
     def _moved(self, base: str) -> dict[str, Any]:
         """Resting orders meet the new prices at once."""
         venue = self.venue
-        venue.engine.advance(venue.clock.now_ms())
-        venue.engine.match_resting()
-        venue.engine.revision += 1
-        venue.settle()
+        venue.market_moved()
         overlay = asdict(venue.market.overlay(venue.name, base))
         shown = {name: None if value is None else str(value) for name, value in overlay.items()}
         return {**shown, "withdrawn": sorted(overlay["withdrawn"]), "mark": str(venue.engine.mark(base))}
@@ -130,6 +129,13 @@ class Control:
 
     def move_recording(self, body: dict[str, Any]) -> dict[str, int]:
         return {"minute": self.venues.move_recording(minute=body.get("minute"), step=body.get("step"))}
+
+    def set_latency(self, body: dict[str, Any]) -> dict[str, int]:
+        """`{p50_ms, p99_ms}` of a request's round trip; zeros end it."""
+        if unknown := body.keys() - {"p50_ms", "p99_ms"}:
+            raise ValueError(f"unknown {', '.join(unknown)}: accepted are p50_ms, p99_ms")
+        self.venue.latency.set(p50_ms=int(body["p50_ms"]), p99_ms=int(body["p99_ms"]))
+        return {"p50_ms": self.venue.latency.p50_ms, "p99_ms": self.venue.latency.p99_ms}
 
     def force_close(self, body: dict[str, Any]) -> dict[str, Any]:
         """`{symbol, why: liquidation|adl, qty?}`: the venue closes a position or a part of it."""
@@ -186,7 +192,7 @@ def _decimal(value: Any) -> Decimal | None:
 
 
 def fault_row(fault: Any) -> dict[str, Any]:
-    return {**asdict(fault), "fraction": str(fault.fraction)}
+    return {**asdict(fault), "fraction": str(fault.fraction), "bps": str(fault.bps)}
 
 
 def _reply(data: Any, status: int = 200) -> Reply:

@@ -65,6 +65,7 @@ class Engine:
         self.dead_man: dict[str, int] = {}  # base, or "" for all -> when to cancel
         self.changes = Changes()
         self.revision = 0  # grows with everything that a book shows and the ladder does not
+        self._hidden_until: dict[int, int] = {}  # order id -> when queries find it
         self._taken: dict[tuple[str, Side], dict[int, tuple[Decimal, int]]] = {}
 
     # -- time --
@@ -474,7 +475,7 @@ class Engine:
         """By the venue's id, else by ours. Raises Refused UNKNOWN_ORDER."""
         wanted = order_id if order_id is not None else self.by_client_id.get(client_order_id, 0)
         order = self.orders.get(wanted)
-        if order is None or order.base != base:
+        if order is None or order.base != base or not self.shows(order.id):
             raise Refused(Reason.UNKNOWN_ORDER)
         return order
 
@@ -487,7 +488,21 @@ class Engine:
         return order
 
     def working(self, base: str | None = None) -> list[Order]:
-        return [o for o in self.live.values() if base in (None, o.base)]
+        return [o for o in self.live.values() if base in (None, o.base) and self.shows(o.id)]
+
+    def hide(self, order_id: int, until_ms: int) -> None:
+        """A fault: queries and cancels do not find it yet."""
+        self._hidden_until[order_id] = until_ms
+
+    def shows(self, order_id: int) -> bool:
+        return self._hidden_until.get(order_id, 0) <= self.now_ms
+
+    def shown_orders(self) -> list[Order]:
+        """What a listing may say, oldest first."""
+        return [o for o in self.orders.values() if self.shows(o.id)]
+
+    def shown_fills(self) -> list[Fill]:
+        return [f for f in self.fills.values() if self.shows(f.order_id)]
 
     # -- settings --
 

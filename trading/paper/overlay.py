@@ -10,12 +10,17 @@ from trading.paper.market import Ladder, Levels, Market
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """Of one instrument on one venue. `mid` (USDT) replaces the price, then `shift_bps` moves it."""
+    """Of one instrument on one venue. `mid` (USDT) replaces the price, `shift_bps` and `gap_bps` move it.
+
+    `gap_bps` and `flipped` belong to faults, the others to the market verb.
+    """
 
     mid: Decimal | None = None
     shift_bps: Decimal = Decimal(0)
     withdrawn: frozenset[str] = frozenset()  # of "bids", "asks"
     funding_rate: Decimal | None = None
+    gap_bps: Decimal = Decimal(0)
+    flipped: bool = False  # the funding rate's sign
 
 
 NOTHING = Overlay()
@@ -51,14 +56,16 @@ class OverlaidMarket:
         return known[2]
 
     def funding_rate(self, venue: str, base: str, at_ms: int) -> Decimal:
-        overlaid = self.overlay(venue, base).funding_rate
-        return overlaid if overlaid is not None else self.market.funding_rate(venue, base, at_ms)
+        overlay = self.overlay(venue, base)
+        overlaid = overlay.funding_rate
+        rate = overlaid if overlaid is not None else self.market.funding_rate(venue, base, at_ms)
+        return -rate if overlay.flipped else rate
 
 
 def laid_over(ladder: Ladder, overlay: Overlay, tick: Decimal) -> Ladder:
     """The whole book moved by one number of ticks, so that spread and depth stay as they were."""
     mid = overlay.mid if overlay.mid is not None else ladder.mark
-    target = mid * (1 + overlay.shift_bps / 10_000)
+    target = mid * (1 + (overlay.shift_bps + overlay.gap_bps) / 10_000)
     by = round((target - ladder.mark) / tick) * tick
     gone = overlay.withdrawn
     return replace(

@@ -1,20 +1,22 @@
 """One venue on one port: engine, dialect, faults, journal, and the HTTP around them."""
 
 import asyncio
-import socket
-import struct
+from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import web
 
-from trading.paper import control
+from trading.paper import control, wire
 from trading.paper.clock import Clock
 from trading.paper.dialects import binance, bybit, okx
 from trading.paper.dialects.base import Call, Dialect, Keys, Rejection, Reply
 from trading.paper.engine import Engine, Rules
-from trading.paper.faults import Fault, Faults
+from trading.paper.faults import SAID, SILENT, Fault, Faults
 from trading.paper.instruments import INSTRUMENTS
 from trading.paper.journal import Journal
+from trading.paper.latency import Latency
+from trading.paper.orders import ZERO
 from trading.paper.overlay import OverlaidMarket
 from trading.paper.streams.binance import BinanceStreams
 from trading.paper.streams.bybit import BybitStreams
@@ -31,8 +33,8 @@ STREAMS: dict[str, type[StreamDialect]] = {
     okx.NAME: OkxStreams,
     bybit.NAME: BybitStreams,
 }
-HTML_502 = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with RST, as a host that went away
+BANNED = 418
+LEAVE_SEC = 1.0  # for requests that hang in a fault when the venue stops
 
 
 class Venue:
@@ -56,7 +58,11 @@ class Venue:
         self.journal = Journal(journal_path)
         self.journal.load(self.engine)
         self.dialect: Dialect = dialect(self.engine, keys)
-        self.faults = Faults(seed)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lifted = asyncio.Event()  # set, and replaced, whenever faults change
+        self._stale: dict[tuple[int, str, str], Reply] = {}  # by fault, path and query
+        self.faults = Faults(seed, self.apply_conditions)
+        self.latency = Latency(f"{seed}:latency:{name}")
         self.streams = Streams(STREAMS[name](self.dialect))
         self.control: control.Control | None = None
         self.port = 0
@@ -70,7 +76,9 @@ class Venue:
 
     async def start(self, port: int) -> None:
         """Listen on `port` again, or on a free one when it is 0 or taken."""
-        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None))
+        self._loop = asyncio.get_running_loop()
+        self._apply_conditions()
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=LEAVE_SEC)
         await self._runner.setup()
         try:
             site = web.TCPSite(self._runner, "127.0.0.1", port)
@@ -84,6 +92,7 @@ class Venue:
 
     async def stop(self) -> None:
         self.streams.end_all()
+        self._lifted.set()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -110,6 +119,36 @@ class Venue:
         self.streams.tell(changes, self.engine.now_ms)
         self.streams.show_books()
 
+    def apply_conditions(self) -> None:
+        """Faults have changed, in whatever thread: the market and the silences follow in the venue's own."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._apply_conditions)
+
+    def _apply_conditions(self) -> None:
+        """Lay what concerns the market over it, end what was lifted."""
+        moved = False
+        for symbol, instrument in self.dialect.by_symbol.items():
+            before = self.market.overlay(self.name, instrument.base)
+            after = replace(
+                before,
+                gap_bps=sum((fault.bps for fault in self.faults.of("price_gap", symbol)), ZERO),
+                flipped=len(self.faults.of("funding_flip", symbol)) % 2 == 1,
+            )
+            if after != before:
+                self.market.change(self.name, instrument.base, after)
+                moved = True
+        if moved:
+            self.market_moved()
+        self._lifted.set()
+        self._lifted = asyncio.Event()
+
+    def market_moved(self) -> None:
+        """Not by time: what rests meets the new prices at once."""
+        self.engine.advance(self.clock.now_ms())
+        self.engine.match_resting()
+        self.engine.revision += 1
+        self.settle()
+
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket" and not self.faults.down:
             return await self.streams.serve(request, self.clock.now_ms)
@@ -118,64 +157,72 @@ class Venue:
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(request.method, path, query, body, headers, self.clock.now_ms())
         if path.startswith(control.PREFIX) and self.control is not None:
-            reply = await self.control.answer(call)
-            return _response(reply)
+            return wire.respond(await self.control.answer(call))
         if self.faults.down:
-            _reset(request)
-            return web.Response()
-        answer = await self._answer(call)
-        if answer is None:
-            _reset(request)
-            return web.Response()
-        return _response(answer)
-
-    async def _answer(self, call: Call) -> Reply | None:
-        """None: the venue did what was asked and the answer is lost."""
-        self.dialect.parse(call)
+            return wire.reset(request)
+        travel_ms, lifted = self.latency.round_trip_ms(), self._lifted
+        await self._pass(travel_ms // 2)
         met = self._struck(call)
-        for fault in met:
-            if fault.effect == "delay" and not fault.after:
-                await self.clock.sleep(fault.ms)
-                call.now_ms = self.clock.now_ms()
-        rejected = next((fault for fault in met if fault.effect == "reject"), None)
-        if rejected is not None:
-            return self._rejected(rejected)
-        reply = self._execute(call, met)
-        for fault in met:
-            if fault.effect == "delay" and fault.after:
-                await self.clock.sleep(fault.ms)
-        return None if any(f.effect == "drop_answer_after_accept" for f in met) else reply
+        reply = await self._answer(call, met)
+        await self._pass(travel_ms - travel_ms // 2)
+        return await wire.deliver(request, reply, met, clock=self.clock, lifted=lifted)
+
+    async def _pass(self, ms: int) -> None:
+        if ms:
+            await self.clock.sleep(ms)
 
     def _struck(self, call: Call) -> list[Fault]:
+        self.dialect.parse(call)
         endpoint = self.dialect.endpoint(call)
         symbol, side = self.dialect.subject(call)
         return self.faults.strike(kind=endpoint.kind if endpoint else "public", symbol=symbol, side=side)
 
+    async def _answer(self, call: Call, met: list[Fault]) -> Reply:
+        """What there is to say; whether it arrives is the wire's business."""
+        for fault in met:
+            if fault.effect == "delay" and not fault.after:
+                await self.clock.sleep(fault.ms)
+        call.now_ms = self.clock.now_ms() + self.faults.skew_ms
+        said = next((fault for fault in met if fault.effect in SAID), None)
+        reaches = all(fault.after for fault in met if fault.effect in (*SAID, SILENT))
+        reply = self._execute(call, met) if reaches else Reply("")
+        for fault in met:
+            if fault.effect == "delay" and fault.after:
+                await self.clock.sleep(fault.ms)
+        return reply if said is None else self._said(said)
+
     def _execute(self, call: Call, met: list[Fault]) -> Reply:
         """One step of the venue, on disk before anyone hears of it."""
-        self.engine.advance(call.now_ms)
+        stale = next((fault for fault in met if fault.effect == "stale_book"), None)
+        if stale is not None and (kept := self._stale.get((stale.id, call.path, call.query))):
+            return kept
+        self.engine.advance(self.clock.now_ms())
+        newest = self.engine.last_id
         partial = next((fault for fault in met if fault.effect == "partial"), None)
         reply = self.dialect.answer(call, fill_at_most=partial.fraction if partial else None)
+        if stale is not None:
+            self._stale[stale.id, call.path, call.query] = reply
+        unseen_ms = max((fault.ms for fault in met if fault.effect == "invisible"), default=0)
+        for order_id in range(newest + 1, self.engine.last_id + 1) if unseen_ms else ():
+            self.engine.hide(order_id, self.engine.now_ms + unseen_ms)
         self.settle()
         return reply
 
-    def _rejected(self, fault: Fault) -> Reply:
-        if not fault.code:
-            return Reply(fault.message or HTML_502, fault.status or 502, {"Content-Type": "text/html"})
+    def _said(self, fault: Fault) -> Reply:
+        if fault.effect == "throttle":
+            busy = self.dialect.throttled(banned=fault.status == BANNED, retry_after=fault.retry_after)
+            return self.dialect.rejected(busy)
+        if fault.effect == "unknown":
+            return self.dialect.rejected(self.dialect.unknown_outcome())
+        if fault.effect == "html" or not fault.code:
+            status = fault.status or HTTPStatus.BAD_GATEWAY
+            return Reply(fault.message or _page(status), status, {"Content-Type": "text/html"})
         status = fault.status or (400 if self.name == binance.NAME else 200)
         rejection = Rejection(status, fault.code, fault.message or "injected", retry_after=fault.retry_after)
         return self.dialect.rejected(rejection)
 
 
-def _response(reply: Reply) -> web.Response:
-    headers = {"Content-Type": "application/json", **reply.headers}
-    return web.Response(body=reply.body.encode(), status=reply.status, headers=headers)
-
-
-def _reset(request: web.BaseRequest) -> None:
-    transport = request.transport
-    if isinstance(transport, asyncio.Transport):
-        connection = transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        transport.abort()
+def _page(status: int) -> str:
+    """What a gateway in front of a venue says."""
+    phrase = f"{int(status)} {HTTPStatus(status).phrase}"
+    return f"<html><head><title>{phrase}</title></head><body><h1>{phrase}</h1></body></html>"

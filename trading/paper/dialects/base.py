@@ -126,6 +126,14 @@ class Dialect(ABC):
     @abstractmethod
     def no_such_endpoint(self) -> Rejection: ...
 
+    @abstractmethod
+    def throttled(self, *, banned: bool, retry_after: int) -> Rejection:
+        """What this venue says to who asks too often."""
+
+    @abstractmethod
+    def unknown_outcome(self) -> Rejection:
+        """What it says when it cannot tell whether a request was executed."""
+
     def rate_headers(self, now_ms: int) -> dict[str, str]:
         return {}
 

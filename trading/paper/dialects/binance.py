@@ -160,12 +160,17 @@ class Binance(Dialect):
         if endpoint.run == self.open_orders and "symbol" not in call.params:
             weight = 40
         busy = self.limit.charge(weight, call.now_ms)
-        if busy and busy.banned:
-            raise Rejection(418, "-1003", "Way too many requests; IP banned.", retry_after=busy.retry_after)
         if busy:
-            raise Rejection(429, "-1003", "Too many requests.", retry_after=busy.retry_after)
+            raise self.throttled(banned=busy.banned, retry_after=busy.retry_after)
         if endpoint.kind == "place" and not self.limit.order_fits(call.now_ms):
             raise Rejection(400, "-1015", "Too many new orders.")
+
+    def throttled(self, *, banned: bool, retry_after: int) -> Rejection:
+        text = "Way too many requests; IP banned." if banned else "Too many requests."
+        return Rejection(418 if banned else 429, "-1003", text, retry_after=retry_after)
+
+    def unknown_outcome(self) -> Rejection:
+        return Rejection(503, "-1000", "Unknown error, please check your request or try again later.")
 
     def rate_headers(self, now_ms: int) -> dict[str, str]:
         return {
@@ -399,7 +404,7 @@ class Binance(Dialect):
         base = self.instrument(call, "symbol").base
         first = whole(call.params.get("orderId"), "orderId", 0) - shapes.FIRST_ID
         limit, span = min(whole(call.params.get("limit"), "limit", 500), 1000), _span(call)
-        rows = [o for o in self.engine.orders.values() if o.base == base and o.id >= first]
+        rows = [o for o in self.engine.shown_orders() if o.base == base and o.id >= first]
         rows = [o for o in rows if o.created_ms in span]
         return [self._shown(o) for o in (rows[:limit] if first > 0 else rows[-limit:])]
 
@@ -413,7 +418,7 @@ class Binance(Dialect):
         span = range(FOREVER_MS) if first or order_id else _week(call)
         rows = [
             f
-            for f in self.engine.fills.values()
+            for f in self.engine.shown_fills()
             if f.base == instrument.base
             and (not order_id or f.order_id == order_id - shapes.FIRST_ID)
             and f.id >= first

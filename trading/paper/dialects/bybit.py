@@ -147,7 +147,7 @@ class Bybit(Dialect):
         if now >= self._barred_until_ms and not self.ip_limit.fits("", IP_LIMIT, now):
             self._barred_until_ms = now + IP_BAN_MS
         if now < self._barred_until_ms:
-            raise Rejection(403, "10018", "403, access too frequent")
+            raise self.throttled(banned=True, retry_after=0)
         if not endpoint.signed:
             return
         fits = self.limit.fits(call.path, endpoint.cost, now)
@@ -157,7 +157,17 @@ class Bybit(Dialect):
             "X-Bapi-Limit-Reset-Timestamp": str(now if fits else now + self.limit.window_ms),
         }
         if not fits:
-            raise Rejection(200, "10006", "Too many visits. Exceeded the API Rate Limit.")
+            raise self.throttled(banned=False, retry_after=0)
+
+    def throttled(self, *, banned: bool, retry_after: int) -> Rejection:
+        if banned:
+            return Rejection(403, "10018", "403, access too frequent", retry_after=retry_after)
+        return Rejection(
+            200, "10006", "Too many visits. Exceeded the API Rate Limit.", retry_after=retry_after
+        )
+
+    def unknown_outcome(self) -> Rejection:
+        return Rejection(200, "10000", "Server Timeout")
 
     def rate_headers(self, now_ms: int) -> dict[str, str]:
         return self._quota
@@ -384,7 +394,7 @@ class Bybit(Dialect):
 
     def history(self, call: Call) -> Any:
         wanted = self._wanted(call)
-        orders = self.engine.orders.values() if wanted is None else wanted
+        orders = self.engine.shown_orders() if wanted is None else wanted
         return self._orders(call, [order for order in orders if not order.live])
 
     def _wanted(self, call: Call) -> list[Order] | None:
@@ -394,7 +404,7 @@ class Bybit(Dialect):
             return None
         known = shapes.order_number(order_id) if order_id else self.engine.by_client_id.get(str(link_id))
         order = self.engine.orders.get(known or 0)
-        return [order] if order else []
+        return [order] if order and self.engine.shows(order.id) else []
 
     def _orders(self, call: Call, orders: Iterable[Order]) -> Any:
         self._linear(call)
@@ -419,6 +429,7 @@ class Bybit(Dialect):
             bill
             for bill in self.engine.bills.values()
             if bill.kind in asked and bill.base in bases and (ids is None or bill.order_id in ids)
+            if self.engine.shows(bill.order_id)
         )
         return self._page(call, bills, lambda bill: bill.at_ms, self._execution)
 

@@ -156,7 +156,15 @@ class Okx(Dialect):
     def charge(self, call: Call, endpoint: Endpoint) -> None:
         key = f"{call.method} {call.path} {call.params.get('instId', '')}"
         if not self.limit.fits(key, endpoint.cost, call.now_ms):
-            raise Rejection(429, "50011", "Too Many Requests")
+            raise self.throttled(banned=False, retry_after=0)
+
+    def throttled(self, *, banned: bool, retry_after: int) -> Rejection:
+        """There is no ban by the API itself."""
+        return Rejection(429, "50011", "Too Many Requests", retry_after=retry_after)
+
+    def unknown_outcome(self) -> Rejection:
+        text = "API endpoint request timeout (does not mean that the request was successful or failed)"
+        return Rejection(400, "50004", text)
 
     def authenticate(self, call: Call) -> None:
         """Base64 HMAC-SHA256 over time + method + path with query + body."""
@@ -420,13 +428,13 @@ class Okx(Dialect):
 
     def history(self, call: Call) -> Any:
         state = call.params.get("state")
-        closed = [o for o in self.engine.orders.values() if not o.live and state in (None, shapes.state(o))]
+        closed = [o for o in self.engine.shown_orders() if not o.live and state in (None, shapes.state(o))]
         rows = self._of(call, closed, shapes.FIRST_ORDER, lambda o: o.created_ms)
         return [self._shown(o) for o in rows]
 
     def fills(self, call: Call) -> Any:
         wanted = whole(call.params.get("ordId"), "ordId", 0)
-        fills = list(self.engine.fills.values())
+        fills = self.engine.shown_fills()
         if wanted:
             fills = [f for f in fills if f.order_id == wanted - shapes.FIRST_ORDER]
         rows = self._of(call, fills, shapes.FIRST_BILL, lambda f: f.at_ms)
