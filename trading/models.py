@@ -464,6 +464,19 @@ class Transfer(models.Model):
         return f"{self.amount} {self.currency} {self.from_venue} → {self.to_venue}"
 
 
+class StreamState(models.Model):
+    """How the private stream of a venue is, as the process that listens last saw it. A reading."""
+
+    venue = models.CharField(primary_key=True, max_length=32)
+    connected = models.BooleanField(default=False)
+    error = models.CharField(max_length=300, blank=True)
+    news_at = models.DateTimeField(null=True, help_text="The last word about an order")
+    at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.error or ('connected' if self.connected else 'not connected')}"
+
+
 class ReconciliationState(models.Model):
     """When each venue was last compared with our books, and with what success."""
 

@@ -19,7 +19,7 @@ from trading import desk_config, watch
 from trading.config import TradingConfig
 from trading.domain.execution_state import ACTIVE, FINAL, ExecutionState
 from trading.domain.order_state import TERMINAL, OrderState
-from trading.models import Execution, FlattenJob, OrderIntent, Position, ReconciliationState
+from trading.models import Execution, FlattenJob, OrderIntent, Position, ReconciliationState, StreamState
 from trading.reconciliation.service import waiting as waiting_breaks
 from trading.venues.hub import FactKey
 from trading.watch import Word, Words
@@ -31,6 +31,8 @@ IMBALANCE_ERROR_SEC = 10.0
 CONTROL_TIMEOUT_SEC = 1.0
 #: Beyond three intervals: a statement of many pages takes its time.
 RECONCILED_SEC = 15.0
+#: The listening process looks every 2 s.
+STREAMS_SEC = 15.0
 UNBALANCED = (ExecutionState.IMBALANCED, ExecutionState.RESCUE_PROCEED, ExecutionState.RESCUE_REVERSE)
 ZERO = Decimal(0)
 
@@ -41,6 +43,7 @@ def register() -> None:
     status.register(Component("orders_unknown", "Orders of which nobody knows", "P0", orders_unknown))
     status.register(Component("executions", "Executions", "P0", executions))
     status.register(Component("reconciliation", "Books equal the venues'", "P0", reconciliation))
+    status.register(Component("streams", "The venues' private streams", "P1", streams))
     status.register_provider("venues", _venues, group="P0")
     if settings.ENV.exchange_profile == "paper":
         component = Component("paper_venues", "Paper venues", "P2", paper_venues, needs_database=False)
@@ -85,6 +88,21 @@ def _venue_facts() -> dict[str, dict[str, Any]]:
     return {
         venue: {"offset_ms": None if word.error else word.answer.offset_ms} for venue, word in clocks.items()
     }
+
+
+def streams() -> Reading:
+    """Without them orders are asked for all the same, only later: never red."""
+    now, config = timezone.now(), desk_config.active().trading
+    rows = {row.venue: row for row in StreamState.objects.all()}
+    enabled = [str(name) for name, venue in config.venues.items() if venue.enabled]
+    silent = [v for v in enabled if v not in rows or (now - rows[v].at).total_seconds() > STREAMS_SEC]
+    lost = [f"{v}: {rows[v].error or 'connecting'}" for v in enabled if v in rows and not rows[v].connected]
+    metrics = {"connected": sum(row.connected for row in rows.values()), "venues": len(enabled)}
+    if silent:
+        return Reading(Status.UNKNOWN, f"nobody listens to {', '.join(silent)}", metrics)
+    if lost:
+        return Reading(Status.WARN, "; ".join(lost), metrics)
+    return Reading(Status.OK, f"{', '.join(enabled)} connected", metrics)
 
 
 def reconciliation() -> Reading:

@@ -39,7 +39,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Everything one visit to a venue brought back about one order."""
+    """Everything one visit to a venue brought back about one order; nothing `said`: told unasked."""
 
     said: tuple[Said, ...]
     report: OrderReport | None = None
@@ -163,11 +163,16 @@ def _absent(order: OrderIntent, window: timedelta) -> bool:
     return late.count() >= 2
 
 
+def _heard_at(heard: Heard, now: datetime) -> datetime:
+    """When the first answer was here; what a venue tells unasked is here now."""
+    return heard.said[0].at + timedelta(milliseconds=heard.said[0].took_ms) if heard.said else now
+
+
 def _move(order: OrderIntent, state: OrderState, heard: Heard) -> None:
     now = timezone.now()
     if heard.report is not None:
         order.venue_order_id = heard.report.venue_order_id or order.venue_order_id
-        order.acked_at = order.acked_at or heard.said[0].at + timedelta(milliseconds=heard.said[0].took_ms)
+        order.acked_at = order.acked_at or _heard_at(heard, now)
     if any(s.kind is Attempt.Kind.QUERY for s in heard.said):
         order.read_at = now
     refusal = heard.error(Attempt.Kind.SUBMIT)

@@ -101,9 +101,11 @@ class Venue:
 
     @property
     def busy(self) -> bool:
-        """Something may happen that nobody asks for: it needs a clock."""
+        """Something may happen that nobody asks for, or has and was not told: it needs a clock."""
         engine = self.engine
-        return bool(engine.live or engine.dead_man or engine.marks() or self.streams.watching)
+        return bool(
+            engine.live or engine.dead_man or engine.changes or engine.marks() or self.streams.watching
+        )
 
     def tick(self, now_ms: int) -> None:
         """What the venue does by itself; called a few times a second while `busy`."""

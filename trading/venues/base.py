@@ -288,6 +288,10 @@ class CcxtVenue(ABC):
     def watch_orders(self) -> AsyncIterator[News]:
         return self._streams.orders()
 
+    @property
+    def listening(self) -> bool:
+        return self._streams.listening
+
     def watch_book(self, symbol: str, *, depth: int = 50) -> AsyncIterator[Book]:
         return self._streams.book(symbol, depth=depth)
 

@@ -259,6 +259,11 @@ class Venue(Protocol):
         with `VenueError` when the connection does; what was missed meanwhile is not told again."""
         ...
 
+    @property
+    def listening(self) -> bool:
+        """Whether the connection of `watch_orders` stands. It may still be half-open."""
+        ...
+
     def watch_book(self, symbol: str, *, depth: int = 50) -> AsyncIterator[Book]:
         """The book after each change; after a lost message only once there is a new snapshot. Ends like
         `watch_orders`. A connection that is silent is not noticed here: look at the book's age."""

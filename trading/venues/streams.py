@@ -63,6 +63,12 @@ class Streams:
             for each in news:
                 _put(reader, each)
 
+    @property
+    def listening(self) -> bool:
+        sockets = self._client.clients.items() if self._client is not None else ()
+        private = (socket for url, socket in list(sockets) if "/private" in url)
+        return any(socket.connectionEstablished and not socket.closed() for socket in private)
+
     async def orders(self) -> AsyncIterator[News]:
         client = await self._ready()
         reader: asyncio.Queue[News | BaseException] = asyncio.Queue(BEHIND)

@@ -8,6 +8,7 @@ from cryptobot.notify import notify
 from ops.heartbeat import Progress, beat_forever
 from trading.execution import residuals
 from trading.execution.dead_man import Keeper
+from trading.execution.listening import Listener
 from trading.execution.sweep import PERIOD_SEC, Sweeper
 from trading.execution.warm import warm_all
 from trading.reconciliation import service as reconciliation
@@ -17,8 +18,8 @@ LOOK_SEC = 1.0
 
 class Command(BaseCommand):
     help = (
-        "Drive the executions whose wake-up was lost, keep the venues' dead-man switches, compare our books "
-        "with each venue's, until SIGTERM. Needs no broker."
+        "Drive the executions whose wake-up was lost, keep the venues' dead-man switches, listen to "
+        "their private streams, compare our books with each venue's, until SIGTERM. Needs no broker."
     )
 
     def handle(self, *_: Any, **__: Any) -> None:
@@ -27,6 +28,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stopping.set())
         warm_all()
         progress, sweeper, dead_men = Progress(), Sweeper(), Keeper()
+        listener = Listener().start()
         heart = beat_forever("sweeper", progress)
         comparing = threading.Thread(target=self._compare, args=(stopping,), name="reconciliation")
         comparing.start()
@@ -37,6 +39,7 @@ class Command(BaseCommand):
             dead_men.keep_quietly()
             progress.tick()
         heart.stop()
+        listener.stop()
         sweeper.close()
         comparing.join()
 

@@ -12,8 +12,8 @@ from ops.actions.base import Outcome, Refusal
 from ops.actions.inputs import InvalidInput
 from ops.models import ApprovalRequest, AuditEntry, Envelope
 from tests import factories
+from tests.database import without_controls
 from tests.factories import ask, submit, vote
-from tests.integration.ops.test_bypass import without_controls
 from tests.integration.trading.execution.bench import A, B, Bench, opened
 from tests.integration.trading.execution.books import assert_books_agree
 from tests.integration.trading.execution.conftest import bench, busy_bench, venues

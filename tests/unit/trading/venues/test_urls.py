@@ -83,8 +83,8 @@ def test_testnets_are_the_venues_own_and_okx_marks_its_requests() -> None:
 
 
 class Patient(Bybit):
-    def _client(self, credentials: dict[str, Any]) -> Any:
-        client = super()._client(credentials)
+    def _client(self, credentials: dict[str, Any], kind: type | None) -> Any:
+        client = super()._client(credentials, kind)
         client.options["recvWindow"] = 10_000
         return client
 
