@@ -45,6 +45,7 @@ OWNED = {
         "Leg",
         "OrderIntent",
         "Position",
+        "StreamState",
         "ReconciliationBreak",
         "ReconciliationState",
         "Transfer",

@@ -133,7 +133,10 @@ def _both_ways(
 def _venues(path: Path) -> list[str]:
     venues = sorted(p.name for p in path.glob("*") if (p / "minute").is_dir())
     if len(venues) < 2:
-        raise ValueError(f"{path}: two venue folders with minute/ are needed, found {venues}")
+        raise ValueError(
+            f"{path}: no recording. Accepted: a folder of two venue folders with minute/ (Lean; found {venues}), "
+            "or one of usdm_*.gz and spot_*.gz (hftbacktest)"
+        )
     return venues[:2]
 
 

@@ -25,6 +25,7 @@ from trading.paper.dialects.base import Keys
 from trading.paper.market import STEP_MS, Beside, Generator, Market
 from trading.paper.overlay import OverlaidMarket
 from trading.paper.recording import RecordedMarket
+from trading.paper.ticks import TickMarket, tick_files
 from trading.paper.venue import DIALECTS, Venue
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class AlreadyRunning(Exception):
 class PaperVenues:
     """`async with PaperVenues(data_dir, seed=1) as venues:` serves until the block ends.
 
-    `market` is "generator" or "recording:<Lean cryptofuture folder>"; `speed` multiplies recorded time;
+    `market` is "generator" or "recording:<folder>", Lean's `cryptofuture` or hftbacktest's; `speed` multiplies recorded time;
     `virtual` stops the clock at `start_ms` until `move_clock`. `venues["okx"]` is the venue itself.
     """
 
@@ -59,7 +60,7 @@ class PaperVenues:
         self.clock: RealClock | VirtualClock = VirtualClock(start_ms) if virtual else RealClock()
         self.venues: dict[str, Venue] = {}
         self.control_token = ""
-        self._recording: RecordedMarket | None = None
+        self._recording: RecordedMarket | TickMarket | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._lock: IO[str] | None = None
 
@@ -99,7 +100,8 @@ class PaperVenues:
             return Generator(self.seed)
         if self._market_spec.startswith(RECORDING):
             path = Path(self._market_spec.removeprefix(RECORDING))
-            self._recording = RecordedMarket(path, start_ms=self.clock.now_ms(), speed=self.speed)
+            kind = TickMarket if tick_files(path) else RecordedMarket
+            self._recording = kind(path, start_ms=self.clock.now_ms(), speed=self.speed)
             return Beside(self._recording, Generator(self.seed))
         raise ValueError(f"market {self._market_spec!r}: accepted are generator and recording:<folder>")
 
@@ -232,7 +234,10 @@ def _locked(path: Path) -> IO[str]:
 def add_arguments(parser: Any) -> None:
     """For argparse, and for the management command of the same name."""
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--market", help="generator, or recording:<Lean cryptofuture folder>")
+    parser.add_argument(
+        "--market",
+        help="generator, or recording:<folder>: Lean's cryptofuture (minutes) or hftbacktest's usdm_*.gz and spot_*.gz (ticks)",
+    )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--speed", type=float, help="multiplies recorded time")
     parser.add_argument("--clock", choices=("real", "virtual"), default="real")
