@@ -134,8 +134,8 @@ def _venues(path: Path) -> list[str]:
     venues = sorted(p.name for p in path.glob("*") if (p / "minute").is_dir())
     if len(venues) < 2:
         raise ValueError(
-            f"{path}: no recording. Accepted: a folder of two venue folders with minute/ (Lean; found {venues}), "
-            "or one of usdm_*.gz and spot_*.gz (hftbacktest)"
+            f"{path}: no recording. Accepted: a folder of two venue folders with minute/ (Lean; found "
+            f"{venues}), or one of usdm_*.gz and spot_*.gz (hftbacktest)"
         )
     return venues[:2]
 

@@ -42,8 +42,8 @@ class AlreadyRunning(Exception):
 class PaperVenues:
     """`async with PaperVenues(data_dir, seed=1) as venues:` serves until the block ends.
 
-    `market` is "generator" or "recording:<folder>", Lean's `cryptofuture` or hftbacktest's; `speed` multiplies recorded time;
-    `virtual` stops the clock at `start_ms` until `move_clock`. `venues["okx"]` is the venue itself.
+    `market` is "generator" or "recording:<folder>", Lean's `cryptofuture` or hftbacktest's. `speed`
+    multiplies recorded time; `virtual` stops the clock at `start_ms` until `move_clock`. `venues["okx"]` is that venue.
     """
 
     def __init__(
@@ -236,7 +236,8 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument(
         "--market",
-        help="generator, or recording:<folder>: Lean's cryptofuture (minutes) or hftbacktest's usdm_*.gz and spot_*.gz (ticks)",
+        help="generator, or recording:<folder>: Lean's cryptofuture (minutes) or hftbacktest's "
+        "usdm_*.gz and spot_*.gz (ticks)",
     )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--speed", type=float, help="multiplies recorded time")

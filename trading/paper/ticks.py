@@ -93,7 +93,7 @@ def _changes(file: Path) -> Iterator[dict[str, Any]]:
 
 
 class TickMarket:
-    """`start_ms` is when the first step that both recorded begins; `speed` recorded seconds pass per second."""
+    """`start_ms` is when the first step that both recorded begins; `speed` recorded seconds pass a second."""
 
     def __init__(self, path: Path, *, start_ms: int, speed: float = 1) -> None:
         recorded = {kind: read_frames(file) for kind, file in tick_files(path).items()}
