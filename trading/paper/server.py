@@ -42,8 +42,8 @@ class AlreadyRunning(Exception):
 class PaperVenues:
     """`async with PaperVenues(data_dir, seed=1) as venues:` serves until the block ends.
 
-    `market` is "generator" or "recording:<folder>", Lean's `cryptofuture` or hftbacktest's. `speed`
-    multiplies recorded time; `virtual` stops the clock at `start_ms` until `move_clock`. `venues["okx"]` is that venue.
+    `market` is "generator" or "recording:<folder>", Lean's `cryptofuture` or hftbacktest's, whose time passes
+    `speed` times as fast. `virtual` stops the clock at `start_ms` until `move_clock`. `venues["okx"]` is one.
     """
 
     def __init__(
