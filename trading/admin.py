@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from ops import access
 from ops.admin_base import Journal, ReadOnly, WithRights
@@ -10,6 +12,7 @@ from ops.models import User
 from trading import models
 from trading.actions.rescue import RESCUABLE
 from trading.domain.execution_state import FINAL, ExecutionState
+from trading.panels import execution_now
 
 
 @admin.register(models.Venue)
@@ -34,6 +37,13 @@ class ExecutionAdmin(ReadOnly):
     list_select_related = ("requested_by",)
     search_fields = ("id", "plan_id", "plan_digest", "reason", "requested_by__username")
     date_hierarchy = "created_at"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return ["now", *super().get_fields(request, obj)]
+
+    @admin.display(description=_("Now"))
+    def now(self, obj: models.Execution) -> str:
+        return "—" if obj.dry_run else execution_now(obj)
 
     def offers(self, obj: models.Execution, user: User) -> list[tuple[str, dict[str, Any]]]:
         if obj.dry_run or obj.state in FINAL:

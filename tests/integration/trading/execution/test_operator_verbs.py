@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import Client
 from django.utils import timezone
 
 from ops.actions.base import Refusal, Status
@@ -16,6 +17,7 @@ from tests.integration.trading.execution.books import assert_books_agree, assert
 from trading.domain.execution_state import ExecutionState
 from trading.execution import machine, residuals
 from trading.models import Execution, Fill, OrderIntent
+from trading.venues import get_hub
 
 QTY = Decimal("0.033")
 Later = Callable[[float], None]
@@ -186,3 +188,18 @@ def test_a_residual_that_nobody_trades_out_calls_people_once(bench: Bench, later
     assert residuals.tell_old() == 0, "once"
     incident = Incident.objects.get(source=f"execution.residual:{row.pk}")
     assert "owner nobody" in incident.summary
+
+
+def test_the_page_says_what_is_naked_and_what_each_venue_says(
+    bench: Bench, quarantined: Execution, client: Client
+) -> None:
+    client.force_login(factories.person("alice"))
+    path = f"/admin/trading/execution/{quarantined.pk}/change/"
+    page = " ".join(client.get(path).content.decode().split())
+    assert "<strong>0.033 BTC</strong>" in page
+    assert "USDT lost per 1 % against it" in page
+    assert "none: the machine rests" in page
+    assert page.count("<td>0.033</td>") == 3, "open, ours, the venue's"
+    get_hub()._facts.clear()
+    bench.fault(A, "venue_down", "any")
+    assert "<strong>no answer</strong>" in client.get(path).content.decode()
