@@ -24,12 +24,17 @@ def us(desk: Desk) -> Iterator[Team]:
         people.start_trading()
         people.venues[B].control("POST", "market", symbol=people.venues[B].btc, shift_bps=EDGE_BPS)
         yield people
+        people.venues[B].control("DELETE", "stream_faults")
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["no news", "news"])
 @pytest.mark.parametrize("after", [True, False], ids=["answer late", "accept late"])
-def test_kill_9_between_the_legs(us: Team, after: bool) -> None:
-    """A is filled; B has the order (or will take it only when its sender is dead) and has not answered."""
+def test_kill_9_between_the_legs(us: Team, after: bool, stream: bool) -> None:
+    """A is filled; B has the order (or will take it only when its sender is dead) and has not answered. Where
+    its stream speaks, nobody need ask."""
     before = {name: ids(us, name) for name in (A, B)}
+    if not stream:
+        us.venues[B].control("POST", "stream_faults", effect="gap", kind="private", count=None)
     us.venues[B].control("POST", "faults", effect="delay", kind="place", ms=2_000, after=after, count=1)
     worker = us.desk.pids()["worker-execution"]
 
@@ -39,7 +44,8 @@ def test_kill_9_between_the_legs(us: Team, after: bool) -> None:
 
     row = us.rested(location)
     assert row["state"] == "BALANCED", row["transitions"]
-    assert "UNKNOWN" in [t["state"] for t in row["transitions"]]
+    if not stream:
+        assert "UNKNOWN" in [t["state"] for t in row["transitions"]]
     nets = {name: net(us, name) for name in (A, B)}
     assert nets[A] == -nets[B] > 0
     for name in (A, B):
