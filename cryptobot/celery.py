@@ -20,7 +20,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cryptobot.settings")
 from django.conf import settings
 
 EXECUTION = f"execution.{settings.INSTANCE}"  # warm venue clients are an instance's own
-BREAKER = "breaker"  # never shares a worker with execution: it must run when execution hangs
 HEARTBEAT = "heartbeat"
 DEFAULT = "default"
 
@@ -43,7 +42,7 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("cryptobot")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.task_queues = [Queue(name) for name in (EXECUTION, BREAKER, HEARTBEAT, DEFAULT)]
+app.conf.task_queues = [Queue(name) for name in (EXECUTION, HEARTBEAT, DEFAULT)]
 app.conf.task_routes = ROUTES
 app.conf.beat_schedule = BEAT
 app.set_default()  # Celery's own "current app" is per thread; daphne serves requests in threads

@@ -188,6 +188,7 @@ def overview() -> dict[str, Any]:
         "scores": scores(snapshot.rows),
         **(_desk_facts() if snapshot.database_answers else _NO_DESK_FACTS),
         "risk_snapshot": snapshot.facts.get("risk_snapshot"),
+        "runaway_guard": snapshot.facts.get("runaway_guard"),
         "alerts": [*flood_alert(snapshot), *alerts(snapshot)],
         "build": hooks.build(),
     }

@@ -69,12 +69,16 @@ REQUESTS: dict[str, set[str]] = {
         "trading.revoke_envelope",
         "trading.close",
         "trading.flatten",
+        "trading.kill",
         "trading.rescue",
         "trading.resolve_unknown",
         "trading.assign_residual",
         "trading.accept_break",
         "trading.record_transfer",
         "trading.setup_venue",
+        "risk.set_limit",
+        "risk.grant_override",
+        "risk.clear_guard",
     },
     RISK_MANAGER: _OWN
     | _INCIDENTS
@@ -84,8 +88,11 @@ REQUESTS: dict[str, set[str]] = {
         "ops.post_only",
         "ops.reduce_only",
         "ops.set_policy",
+        "trading.kill",
         "trading.record_transfer",
         "trading.revoke_envelope",
+        "risk.set_limit",
+        "risk.clear_guard",
     },
     ADMIN: _OWN | _PEOPLE | {"ops.set_policy", "ops.hold"},
 }
@@ -100,6 +107,8 @@ _DESK = {
     "trading.rescue",
     "trading.resolve_unknown",
     "trading.accept_break",
+    "risk.set_limit",
+    "risk.grant_override",
 }
 _HOUSE = {
     "ops.create_user",

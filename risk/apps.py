@@ -8,10 +8,14 @@ class RiskConfig(AppConfig):
     name = "risk"
 
     def ready(self) -> None:
-        from ops import config
+        from ops import checklist, config
+        from risk import actions, status
         from risk.config import RiskConfig as Section
 
+        assert actions
         config.register_section("risk", Section)
+        checklist.register(status.GUARDS_LINE)
+        status.register()
         post_migrate.connect(_singletons, sender=self)
 
 

@@ -24,7 +24,9 @@ class LegReservation:
     price: Decimal
 
 
-def reserve(execution_id: UUID, legs: Iterable[LegReservation]) -> None:
+def reserve(execution_id: UUID, legs: Iterable[LegReservation], *, levels: Iterable[str] = ()) -> None:
+    """levels: what else the execution belongs to, as the gate was told."""
+    shared = list(levels)
     Reservation.objects.bulk_create(
         Reservation(
             execution_id=execution_id,
@@ -35,6 +37,7 @@ def reserve(execution_id: UUID, legs: Iterable[LegReservation]) -> None:
             qty=leg.qty,
             remaining=leg.qty,
             price=leg.price,
+            levels=shared,
         )
         for leg in legs
     )

@@ -53,6 +53,7 @@ def fresh_desk() -> dict[str, "Caller"]:
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # or whitenoise warns of it
     config.ensure_first_version()
     config.versions.forget()
+    factories.watched()
     status.register(chain_watch.component())  # the one there is watched the chain of another test
     with transaction.atomic():  # the first people of a desk come together
         return {name: Caller(_person(name, role)) for name, role in PEOPLE.items()}

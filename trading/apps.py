@@ -18,16 +18,18 @@ class TradingConfig(AppConfig):
         from ops import checklist, config, digests
         from ops.incidents import timeline
         from risk import exposure
-        from trading import actions, incident_story, metrics, models, readiness, status
+        from trading import actions, guards, incident_story, metrics, models, readiness, risk_inputs, status
         from trading.config import TradingConfig as Section
 
         assert actions
         config.register_section("trading", Section)
-        exposure.register(readiness.holdings)
+        exposure.register(risk_inputs.holdings)
+        exposure.register_flow(risk_inputs.flow)
         timeline.register("trading", incident_story.tell)
         for journal in JOURNALS:
             digests.register(getattr(models, journal))
         for item in readiness.ITEMS:
             checklist.register(item)
+        guards.register()
         status.register()
         metrics.register()

@@ -323,7 +323,19 @@ class FlattenJob(models.Model):
         DONE = "done"
         UNVERIFIED = "unverified"
 
+    class Kind(models.TextChoices):
+        FLATTEN = "flatten"
+        KILL = "kill"
+        CANCEL = "cancel"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(
+        max_length=8,
+        choices=Kind.choices,
+        default=Kind.FLATTEN,
+        help_text="kill: orders are cancelled first; cancel: that and nothing more",
+    )
+    include_foreign = models.BooleanField(default=False, help_text="Cancel everybody's orders there")
     venue = models.CharField(max_length=32, blank=True)
     symbol = models.CharField(max_length=40, blank=True)
     reason = models.TextField(blank=True)

@@ -1,20 +1,13 @@
 """What trading adds to the frame: lines of the resume checklist, and what the gate must know of our
 positions."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from ops import checklist
-from risk.exposure import Holding
 from trading.domain.execution_state import ExecutionState
 from trading.domain.order_state import OrderState
-from trading.models import Execution, OrderIntent, Position
+from trading.models import Execution, OrderIntent
 from trading.reconciliation.service import waiting
-
-
-def holdings() -> Iterator[Holding]:
-    for row in Position.objects.exclude(net=0).values_list("venue", "symbol", "net"):
-        yield Holding(*row)
 
 
 def _look() -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ urlpatterns = [
     path("api/arb/execute", ActionView.as_view(action="trading.execute")),
     path("api/hedge/flatten", ActionView.as_view(action="trading.flatten")),
     path("api/hedge/flatten/<uuid:job_id>", v.FlattenJobView.as_view()),
+    path("api/hedge/kill", ActionView.as_view(action="trading.kill")),
     path("api/deriv/status", v.DerivStatusView.as_view()),
     path("api/deriv/setup", ActionView.as_view(action="trading.setup_venue")),
     path("api/deriv/positions", v.PositionsView.as_view()),

@@ -67,6 +67,7 @@ def desk(env: Environment) -> list[Child]:
         _python(env, "web", sys.executable, *web, ready=lambda: _healthy(env)),
         _worker(env, "worker-execution", f"execution.{env.instance}"),
         _python(env, "sweeper", *DJANGO, "sweeper"),
+        _python(env, "breaker", *DJANGO, "breaker"),
         _worker(env, "worker-default", "default,heartbeat"),
         _python(env, "beat", *CELERY, "beat", "-l", "WARNING", "--pidfile=", "-s", beat_file),
     ]

@@ -194,6 +194,45 @@ _ROWS = (
         runbook="4",
     ),
     Alarm(
+        code="desk.panic",
+        severity="P0",
+        component="desk",
+        title=Text("Panic was used", "Использован panic"),
+        cause=Text(
+            "Somebody cancelled or flattened straight at the venues with `manage.py panic`.",
+            "Кто-то снял ордера или закрыл позиции прямо на площадках командой `manage.py panic`.",
+        ),
+        consequence=Text(
+            "Our books do not know these orders yet; the desk is in HOLD.",
+            "Наши книги ещё не знают этих ордеров; деск в HOLD.",
+        ),
+        action=Text(
+            "Read the imported audit lines; let reconciliation explain what differs, or accept it.",
+            "Прочитать импортированные записи аудита; дать сверке объяснить расхождения или принять их.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
+        code="guard.tripped",
+        severity="P0",
+        component="guards",
+        title=Text("A guard has tripped", "Сработал гард"),
+        cause=Text(
+            "What a guard watches left its bounds, or nobody could tell for too long.",
+            "Наблюдаемое гардом вышло за границы, или слишком долго было неизвестно.",
+        ),
+        consequence=Text(
+            "Nothing new opens on the desk, or on the venue it is about; closes, hedges and rescues go on.",
+            "На деске или на его площадке ничего нового не открывается; закрытия, хеджи и спасения идут.",
+        ),
+        action=Text(
+            "Read the guard, remove the cause, set it to OK (risk.clear_guard), then ask for ops.resume.",
+            "Прочитать гард, устранить причину, поставить гард в OK (risk.clear_guard), затем запросить "
+            "ops.resume.",
+        ),
+        runbook="7",
+    ),
+    Alarm(
         code="execution.residual",
         severity="P2",
         component="execution",

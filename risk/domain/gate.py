@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-ZERO = Decimal(0)
+ZERO, BPS = Decimal(0), Decimal(10_000)
 DESK = "desk"
 
 Key = tuple[str, str]  # venue, symbol
@@ -37,10 +37,14 @@ class LegIntent:
 @dataclass(frozen=True, slots=True)
 class OrderIntent:
     """All legs pass or none. levels: what else it belongs to, such as `strategy:capture` or
-    `operator:anna`."""
+    `operator:anna`. edge_bps: what it promises, None where it promises nothing. repeats: executions of the
+    same pair and direction in the last hour; alike: orders just like one of its legs in the last minute."""
 
     legs: tuple[LegIntent, ...]
     levels: tuple[str, ...] = ()
+    edge_bps: Decimal | None = None
+    repeats: int = 0
+    alike: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +82,22 @@ class Exposure:
     A position without a fresh mark makes position_notional infinite: then nothing opens at that level.
 
     open_positions: instruments with a net; reserved_positions: flat instruments with a working opening order.
+    deltas: by symbol, signed USDT over all venues of the level. equity, daily_loss: USDT, None where it is
+    not known. orders, cancels, collar_bps: sums of the last minute. gap_bps: the jump of one
+    instrument alone that the stress figure supposes.
     """
 
     position_notional: Decimal = ZERO
     reserved_notional: Decimal = ZERO
     open_positions: int = 0
     reserved_positions: int = 0
+    deltas: Mapping[str, Decimal] = field(default_factory=dict)
+    equity: Decimal | None = None
+    daily_loss: Decimal | None = None
+    orders: int = 0
+    cancels: int = 0
+    collar_bps: Decimal = ZERO
+    gap_bps: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,34 +111,104 @@ class Snapshot:
         return self.instruments.get(key, UNKNOWN_INSTRUMENT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Addition:
-    """What the opening legs of an intent add to one level."""
+    """What the opening legs of an intent add to one level.
 
-    notional: Decimal
-    positions: int
+    deltas: by symbol, signed USDT. largest_*: of a single leg. collar_bps: how far the legs' limits reach
+    beyond the mark, together and the furthest. held_after: the largest |position| in USDT on one instrument.
+    """
+
+    intent: OrderIntent
+    notional: Decimal = ZERO
+    positions: int = 0
+    orders: int = 0
+    deltas: dict[str, Decimal] = field(default_factory=dict)
+    largest_notional: Decimal = ZERO
+    largest_qty: Decimal = ZERO
+    collar_bps: Decimal = ZERO
+    largest_collar_bps: Decimal = ZERO
+    held_after: Decimal = ZERO
+
+
+Measure = Callable[[Exposure, Addition], Decimal | int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """measure: the level's figure if the intent were let through. A limit is the largest figure that
-    passes."""
+    """measure: the level's figure if the intent were let through, None where it cannot be told: that denies.
+    A limit is the largest figure that passes."""
 
     name: str
     reason: str
-    measure: Callable[[Exposure, Addition], Decimal]
+    measure: Measure
 
 
 def _notional_after(now: Exposure, adds: Addition) -> Decimal:
     return now.position_notional + now.reserved_notional + adds.notional
 
 
-def _positions_after(now: Exposure, adds: Addition) -> Decimal:
-    return Decimal(now.open_positions + now.reserved_positions + adds.positions)
+def _positions_after(now: Exposure, adds: Addition) -> int:
+    return now.open_positions + now.reserved_positions + adds.positions
+
+
+def _delta_after(now: Exposure, adds: Addition) -> Decimal:
+    """The largest of the coins that the intent touches; a pair adds as much as it takes away."""
+    return max(
+        (abs(now.deltas.get(symbol, ZERO) + delta) for symbol, delta in adds.deltas.items()), default=ZERO
+    )
+
+
+def _leverage_after(now: Exposure, adds: Addition) -> Decimal | None:
+    if now.equity is None or now.equity <= 0:
+        return None
+    return _notional_after(now, adds) / now.equity
+
+
+def _stress_after(now: Exposure, adds: Addition) -> Decimal | None:
+    """What a gap on one instrument costs while the other leg stands still."""
+    return None if now.gap_bps is None else adds.held_after * now.gap_bps / BPS
 
 
 MAX_TOTAL_NOTIONAL = Cap("max_total_notional_usdt", "risk.max_notional", _notional_after)
 MAX_OPEN_POSITIONS = Cap("max_open_positions", "risk.max_open_positions", _positions_after)
+MAX_ORDER_NOTIONAL = Cap(
+    "max_order_notional_usdt", "risk.max_order_notional", lambda _, a: a.largest_notional
+)
+MAX_ORDER_QTY = Cap("max_order_qty", "risk.max_order_qty", lambda _, a: a.largest_qty)
+MAX_DELTA = Cap("max_delta_usdt", "risk.max_delta", _delta_after)
+MAX_LEVERAGE = Cap("max_leverage", "risk.max_leverage", _leverage_after)
+MAX_DAILY_LOSS = Cap("max_daily_loss_usdt", "risk.daily_loss", lambda now, _: now.daily_loss)
+MAX_ORDERS = Cap("max_orders_per_min", "risk.order_rate", lambda now, a: now.orders + a.orders)
+MAX_CANCELS = Cap("max_cancels_per_min", "risk.cancel_rate", lambda now, _: now.cancels)
+MAX_COLLAR = Cap("max_collar_bps", "risk.collar", lambda _, a: a.largest_collar_bps)
+MAX_COLLAR_SUM = Cap(
+    "max_collar_bps_per_min", "risk.collar_sum", lambda now, a: now.collar_bps + a.collar_bps
+)
+MAX_EDGE = Cap("max_edge_bps", "risk.implausible_edge", lambda _, a: a.intent.edge_bps or ZERO)
+MAX_REPEATS = Cap("max_repeats_per_hour", "risk.repeated", lambda _, a: a.intent.repeats + 1)
+MAX_ALIKE = Cap("max_alike_per_min", "risk.duplicate", lambda _, a: a.intent.alike + 1)
+MAX_STRESS = Cap("max_stress_loss_usdt", "risk.stress", _stress_after)
+CAPS = {
+    cap.name: cap
+    for cap in (
+        MAX_TOTAL_NOTIONAL,
+        MAX_OPEN_POSITIONS,
+        MAX_ORDER_NOTIONAL,
+        MAX_ORDER_QTY,
+        MAX_DELTA,
+        MAX_LEVERAGE,
+        MAX_DAILY_LOSS,
+        MAX_ORDERS,
+        MAX_CANCELS,
+        MAX_COLLAR,
+        MAX_COLLAR_SUM,
+        MAX_EDGE,
+        MAX_REPEATS,
+        MAX_ALIKE,
+        MAX_STRESS,
+    )
+}
 #: Without these on the desk nothing opens (FIA 2024 §1.1: no limit set, no order).
 REQUIRED = (MAX_TOTAL_NOTIONAL, MAX_OPEN_POSITIONS)
 
@@ -173,6 +257,10 @@ class RiskGovernor:
     def at(self, level: str) -> tuple[Limit, ...]:
         return self._by_level.get(level, ())
 
+    @property
+    def levels(self) -> frozenset[str]:
+        return frozenset(self._by_level)
+
     def unset(self) -> Cap | None:
         """The first required cap that the desk says nothing about."""
         known = {limit.cap.name for limit in self.at(DESK)}
@@ -191,7 +279,7 @@ def decide(snapshot: Snapshot, intent: OrderIntent, governor: RiskGovernor) -> D
         return Decision(allowed=True, reason="reducing")
     return (
         _unpriceable(snapshot, opening, governor)
-        or _over_limit(snapshot, opening, intent.levels, governor)
+        or _over_limit(snapshot, opening, intent, governor)
         or Decision(allowed=True, reason="ok")
     )
 
@@ -228,9 +316,9 @@ def _priced(mark: Decimal | None) -> bool:
 
 
 def _over_limit(
-    snapshot: Snapshot, opening: list[LegIntent], shared: tuple[str, ...], governor: RiskGovernor
+    snapshot: Snapshot, opening: list[LegIntent], intent: OrderIntent, governor: RiskGovernor
 ) -> Decision | None:
-    for level, legs in _by_level(opening, shared).items():
+    for level, legs in _by_level(opening, intent.levels).items():
         limits = governor.at(level)
         if not limits:
             continue
@@ -239,7 +327,7 @@ def _over_limit(
             return _denied("risk.no_data", detail={"level": level})
         if not exposure.position_notional.is_finite():
             return _denied("risk.no_price", detail={"level": level})
-        adds = _addition(snapshot, legs)
+        adds = _addition(snapshot, intent, legs)
         for limit in limits:
             if refusal := _judge(limit, exposure, adds):
                 return refusal
@@ -255,14 +343,22 @@ def _by_level(opening: list[LegIntent], shared: tuple[str, ...]) -> dict[str, li
     return levels
 
 
-def _addition(snapshot: Snapshot, legs: list[LegIntent]) -> Addition:
-    adds = Addition(notional=ZERO, positions=0)
+def _addition(snapshot: Snapshot, intent: OrderIntent, legs: list[LegIntent]) -> Addition:
+    adds = Addition(intent)
     for leg in legs:
         state = snapshot.instrument(leg.key)
-        adds = Addition(
-            notional=adds.notional + worst_notional(leg, state.mark_price),
-            positions=adds.positions + (not state.counted),
-        )
+        mark = state.mark_price or leg.price
+        notional, qty = worst_notional(leg, state.mark_price), abs(leg.qty)
+        collar = max(((leg.price - mark) if leg.qty > 0 else (mark - leg.price)) * BPS / mark, ZERO)
+        adds.notional += notional
+        adds.positions += not state.counted
+        adds.orders += 1
+        adds.deltas[leg.symbol] = adds.deltas.get(leg.symbol, ZERO) + leg.qty * mark
+        adds.largest_notional = max(adds.largest_notional, notional)
+        adds.largest_qty = max(adds.largest_qty, qty)
+        adds.collar_bps += collar
+        adds.largest_collar_bps = max(adds.largest_collar_bps, collar)
+        adds.held_after = max(adds.held_after, abs(state.net + leg.qty) * mark)
     return adds
 
 
@@ -275,6 +371,8 @@ def _judge(limit: Limit, exposure: Exposure, adds: Addition) -> Decision | None:
     if limit.value is None or not limit.value.is_finite():
         return _denied("risk.no_limit", cap=limit.cap.name, detail={"level": limit.level})
     after = limit.cap.measure(exposure, adds)
+    if after is None:
+        return _denied("risk.no_data", cap=limit.cap.name, detail={"level": limit.level})
     if after <= limit.value:
         return None
     figures = {"level": limit.level, "limit": f"{limit.value:f}", "after": f"{after:f}"}

@@ -1,5 +1,25 @@
 """The desk's trading verbs; importing this registers them."""
 
-from trading.actions import accept_break, close, envelope, execute, flatten, rescue, setup_venue, transfer
+from trading.actions import (
+    accept_break,
+    close,
+    envelope,
+    execute,
+    flatten,
+    kill,
+    rescue,
+    setup_venue,
+    transfer,
+)
 
-__all__ = ["accept_break", "close", "envelope", "execute", "flatten", "rescue", "setup_venue", "transfer"]
+__all__ = [
+    "accept_break",
+    "close",
+    "envelope",
+    "execute",
+    "flatten",
+    "kill",
+    "rescue",
+    "setup_venue",
+    "transfer",
+]

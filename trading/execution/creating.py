@@ -15,6 +15,7 @@ from trading.domain.plan import Plan, PlanLeg
 from trading.execution import intents
 from trading.execution.nudge import nudge
 from trading.models import Execution, ExecutionTransition, Leg
+from trading.risk_inputs import operator_level
 from trading.services.preview import Priced
 
 
@@ -57,7 +58,8 @@ def create_execution(
     _journal(execution, dry_run)
     legs = [_leg(execution, index, leg, priced) for index, leg in enumerate(plan.legs)]
     if not dry_run:
-        reservations.reserve(execution.pk, [_reservation(i, leg, priced) for i, leg in enumerate(plan.legs)])
+        legs_reserved = [_reservation(i, leg, priced) for i, leg in enumerate(plan.legs)]
+        reservations.reserve(execution.pk, legs_reserved, levels=[operator_level(user.get_username())])
     first = legs if plan.policy is Policy.SIMULTANEOUS else [legs[plan.hard_leg]]
     for leg in first:
         asked = plan.legs[leg.index]

@@ -19,7 +19,7 @@ from ops import audit
 from ops.incidents.service import alarm
 from trading import desk_config
 from trading.domain.execution_state import FINAL
-from trading.execution import closing, machine
+from trading.execution import closing, killing, machine
 from trading.models import Execution, FlattenJob, Leg, Position
 from trading.venues import get_hub
 from trading.venues.interface import VenueError
@@ -78,6 +78,12 @@ def advance(job_id: UUID) -> timedelta | None:
     if not mine:
         return None
     job = FlattenJob.objects.get(pk=job_id)
+    if job.kind != FlattenJob.Kind.FLATTEN and "cancelled" not in job.result:
+        job.result = killing.cancel_all(job)
+        FlattenJob.objects.filter(pk=job_id).update(result=job.result)
+    if job.kind == FlattenJob.Kind.CANCEL:
+        _finish(job, [])
+        return None
     for execution in in_scope(job.venue, job.symbol):
         _close(execution.pk, force=job.forced)
     remaining = list(in_scope(job.venue, job.symbol).values_list("pk", "state"))
@@ -101,10 +107,12 @@ def _close(execution_id: UUID, *, force: bool) -> None:
 def _finish(job: FlattenJob, remaining: list[tuple[UUID, str]]) -> None:
     venues = [job.venue] if job.venue else sorted(desk_config.active().trading.venues)
     words = [_verify(venue, job.symbol) for venue in venues]
-    flat = not remaining and all(word["ok"] for word in words)
-    line = "; ".join(str(word["says"]) for word in words)
+    done = all(word["cancelled" if job.kind == FlattenJob.Kind.CANCEL else "ok"] for word in words)
+    flat = not remaining and done and killing.complete(job)
+    line = "; ".join([*killing.words(job), *(str(word["says"]) for word in words)])
     silent = {str(word["venue"]) for word in words if word.get("silent")}
     result = {
+        **job.result,
         "verification": line if flat else f"UNVERIFIED: {line}",
         "venues": words,
         "still_open": [
@@ -123,7 +131,7 @@ def _finish(job: FlattenJob, remaining: list[tuple[UUID, str]]) -> None:
             source = f"flatten.unverified:{job.pk}"
             alarm("flatten.unverified", source, str(result["verification"]), result)
         audit.append_system(
-            action="trading.flatten",
+            action="trading.flatten" if job.kind == FlattenJob.Kind.FLATTEN else "trading.kill",
             target=str(job.pk),
             verdict=job.state,
             after=result,
@@ -150,7 +158,7 @@ def _verify(venue: str, symbol: str) -> dict[str, object]:
         orders = hub.fact("open_orders", venue, max_age_ms=0).value
     except VenueError as silent:
         says = f"{venue}: cannot be read ({silent.code})"
-        return {"venue": venue, "ok": False, "silent": True, "says": says}
+        return {"venue": venue, "ok": False, "cancelled": False, "silent": True, "says": says}
     ours = [o for o in _of(orders, symbol) if o.client_order_id.startswith(prefix)]
     held = {p.symbol: p.net for p in _of(positions, symbol)}
     own = {p.symbol: p.net for p in Position.objects.filter(venue=venue).exclude(net=0)}
@@ -162,6 +170,7 @@ def _verify(venue: str, symbol: str) -> dict[str, object]:
     return {
         "venue": venue,
         "ok": flat and not foreign,
+        "cancelled": not ours,
         "says": says,
         "foreign": {s: str(net) for s, net in foreign.items()},
     }

@@ -13,13 +13,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from ops import desk
 from ops.incidents.service import alarm
 from ops.models import DeskState, Mode
-from risk import reservations
+from risk import guards, reservations, runaway
 from trading import desk_config, failpoints
 from trading.config import SEND_WITHIN, ExecutionConfig
 from trading.domain.execution_state import (
@@ -285,6 +286,8 @@ def _opening_blocked(state: DeskState, legs: Mapping[int, Leg]) -> bool:
     instrument of these legs."""
     if state.mode != Mode.RUN or state.safe_mode or state.reduce_only:
         return True
+    if settings.ENV.risk_checks_enabled and guards.stale():
+        return True
     if state.post_only and any(_takes_unsent(order) for leg in legs.values() for order in leg.orders.all()):
         return True
     scopes = {("venue", leg.venue) for leg in legs.values()}
@@ -381,6 +384,8 @@ def _visit(execution_id: UUID, ids: tuple[int, ...], *, cancel: bool | None) -> 
     """
     config = desk_config.active().trading
     orders = OrderIntent.objects.select_related("leg__execution").in_bulk(ids)
+    for order in orders.values() if cancel else ():
+        runaway.claim(order.venue, order.symbol)  # counted, never refused: the desk's own cancels
     pending: dict[Future[Heard], OrderIntent] = {_start(order, cancel): order for order in orders.values()}
     while pending:
         done, _ = wait(pending, return_when=FIRST_COMPLETED)

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from django.db.models import F, QuerySet, Sum
 
+from ops import desk
 from ops.models import DeskState, Mode
 from risk.domain.gate import InstrumentState
 from risk.domain.hold import Begun, Stop, may_pass
@@ -16,11 +17,13 @@ from trading.domain.order_state import TERMINAL
 from trading.models import Leg, OrderIntent, Position
 
 ZERO = Decimal(0)
+#: Source of the causes that the kill switch raises.
+KILL = "kill"
 
 
 def not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], state: DeskState) -> tuple[int, ...]:
     """Those of `ids` that would neither reduce nor hedge. The desk's row is held: nobody resumes now."""
-    stop = _stop(state)
+    stop = _stop(state, legs)
     if stop is None:
         return ()
     orders = OrderIntent.objects.filter(pk__in=ids)
@@ -37,7 +40,13 @@ def not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], state: DeskState)
     )
 
 
-def _stop(state: DeskState) -> Stop | None:
+def _stop(state: DeskState, legs: Mapping[int, Leg]) -> Stop | None:
+    """Under the kill switch nothing is hedged by buying more: only what reduces goes out."""
+    scopes = {desk.DESK}
+    scopes |= {("venue", leg.venue) for leg in legs.values()}
+    scopes |= {("instrument", f"{leg.venue}:{leg.symbol}") for leg in legs.values()}
+    if any((cause.scope_type, cause.scope_key) in scopes for cause in desk.causes().filter(source=KILL)):
+        return Stop.KILL
     if state.mode == Mode.HOLD:
         return Stop.HOLD
     return Stop.REDUCE_ONLY if state.reduce_only else None

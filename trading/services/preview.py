@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from ops import desk, hooks
 from ops.actions.base import Refusal
+from risk import guards
 from risk.domain.gate import LegIntent, OrderIntent
-from trading import desk_config
+from trading import desk_config, risk_inputs
 from trading.config import PairConfig, PreflightConfig, TradingConfig
 from trading.domain.closing import OpenLeg, closing_plan
 from trading.domain.edge import Assumptions, LegMarket
@@ -279,7 +280,7 @@ def _desk_state(pair: PairConfig) -> DeskState:
     return DeskState(
         hold_causes=tuple(desk.blocking_sources(scopes)),
         leads=hooks.fence().leader,
-        guards_worst=None,  # guards come with the risk issue; until then no line claims one
+        guards_worst=guards.worst()[0].value,
         safe_mode=state.safe_mode,
         reduce_only=state.reduce_only,
         approval_needed=not settings.ENV.dry_run,
@@ -308,9 +309,16 @@ def terms_of(priced: Priced) -> PlanTerms:
 
 
 def gate_intent(plan: Plan, operator: str) -> OrderIntent:
+    """The plan's legs as the gate counts them, and what was lately done just like it."""
+    legs = tuple(
+        LegIntent(leg.venue, leg.symbol, leg.qty * leg.side.sign, leg.limit_price) for leg in plan.legs
+    )
     return OrderIntent(
-        tuple(
-            LegIntent(leg.venue, leg.symbol, leg.qty * leg.side.sign, leg.limit_price) for leg in plan.legs
+        legs,
+        levels=(risk_inputs.operator_level(operator),),
+        edge_bps=plan.edge.net_bps if plan.edge else None,
+        repeats=risk_inputs.repeats(plan.pair, plan.long_venue),
+        alike=max(
+            risk_inputs.alike(leg.venue, leg.symbol, leg.side, leg.qty, leg.limit_price) for leg in plan.legs
         ),
-        levels=(f"operator:{operator}",),
     )

@@ -12,6 +12,7 @@ STEPS = (
     "ops.config.ensure_first_version",
     "ops.desk.desk_started",
     "trading.services.venues.sync_venues",
+    "trading.panic_import.take_over",
 )
 
 

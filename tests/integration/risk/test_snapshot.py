@@ -1,24 +1,29 @@
 """The sums that the gate decides on, from rows."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 
+from ops.config import versions
 from risk import exposure, reservations
 from risk.domain.gate import DESK
 from risk.exposure import Holding
 from risk.reservations import LegReservation
 from risk.services import snapshot
+from tests import factories
 
-pytestmark = pytest.mark.django_db
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 
 
 @pytest.fixture(autouse=True)
-def held(monkeypatch: pytest.MonkeyPatch) -> None:
+def held(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One position: 0.5 ETH short on okx."""
+    factories.make_desk()
     monkeypatch.setattr(exposure, "_sources", [lambda: [Holding("okx", ETH, Decimal("-0.5"))]])
+    yield
+    versions.forget()
 
 
 def leg(number: int, venue: str, side: str, qty: str, price: str) -> LegReservation:

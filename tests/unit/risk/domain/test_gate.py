@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from risk.domain.gate import (
+    CAPS,
     DESK,
     MAX_OPEN_POSITIONS,
     MAX_TOTAL_NOTIONAL,
@@ -236,3 +237,113 @@ def test_what_passes_either_fits_or_reduces(
         fits = held + abs(qty) * 100 <= 5000
         worst = net + qty + (working if qty > 0 else -working)
         assert fits or (worst * net >= 0 and abs(worst) < abs(net))
+
+
+# --- every cap, at every level -------------------------------------------------------
+
+BUY = OrderIntent(
+    (LegIntent("okx", SYMBOL, D("2"), D("101")),),
+    levels=("strategy:capture", "operator:anna"),
+    edge_bps=D("30"),
+    repeats=2,
+    alike=1,
+)
+EACH_LEVEL = (DESK, "venue:okx", f"instrument:okx:{SYMBOL}", "strategy:capture", "operator:anna")
+NOW = Exposure(
+    position_notional=D("500"),
+    reserved_notional=D("100"),
+    open_positions=2,
+    reserved_positions=1,
+    deltas={SYMBOL: D("50")},
+    equity=D("1000"),
+    daily_loss=D("70"),
+    orders=5,
+    cancels=9,
+    collar_bps=D("40"),
+    gap_bps=D("500"),
+)
+#: What each cap measures of BUY beside NOW, at a mark of 100: 202 of notional, 200 of delta, 100 bps beyond.
+MEASURED = {
+    "max_total_notional_usdt": D("802"),
+    "max_open_positions": D("4"),
+    "max_order_notional_usdt": D("202"),
+    "max_order_qty": D("2"),
+    "max_delta_usdt": D("250"),
+    "max_leverage": D("0.802"),
+    "max_daily_loss_usdt": D("70"),
+    "max_orders_per_min": D("6"),
+    "max_cancels_per_min": D("9"),
+    "max_collar_bps": D("100"),
+    "max_collar_bps_per_min": D("140"),
+    "max_edge_bps": D("30"),
+    "max_repeats_per_hour": D("3"),
+    "max_alike_per_min": D("2"),
+    "max_stress_loss_usdt": D("10"),
+}
+
+
+def test_every_cap_has_a_figure_here() -> None:
+    assert MEASURED.keys() == CAPS.keys()
+    assert len({cap.reason for cap in CAPS.values()}) == len(CAPS), "a code of its own"
+
+
+def at(level: str, cap: str, value: Decimal | None) -> RiskGovernor:
+    """Wide everywhere else."""
+    return governor("100000", "100", Limit(CAPS[cap], value, level))
+
+
+def everywhere(now: Exposure = NOW, state: InstrumentState = MARKED) -> Snapshot:
+    return Snapshot(dict.fromkeys(EACH_LEVEL, now), {OKX: state})
+
+
+@pytest.mark.parametrize("level", EACH_LEVEL)
+@pytest.mark.parametrize("cap", MEASURED)
+@pytest.mark.parametrize("off", ["-0.001", "0", "0.001"])
+def test_a_cap_at_its_limit(cap: str, level: str, off: str) -> None:
+    decision = decide(everywhere(), BUY, at(level, cap, MEASURED[cap] + D(off)))
+    assert decision.allowed is (D(off) >= 0)
+    if not decision.allowed:
+        assert (decision.reason, decision.cap) == (CAPS[cap].reason, cap)
+        assert decision.detail["level"] == level
+
+
+@pytest.mark.parametrize("cap", MEASURED)
+def test_a_cap_never_stands_in_the_way_of_a_reduction(cap: str) -> None:
+    held = InstrumentState(net=D("-2"), mark_price=None)
+    decision = decide(everywhere(state=held), BUY, at(DESK, cap, D("-1")))
+    assert (decision.allowed, decision.reason) == (True, "reducing")
+
+
+@pytest.mark.parametrize("cap", MEASURED)
+def test_a_flip_is_an_opening(cap: str) -> None:
+    held = InstrumentState(net=D("-1"), mark_price=D("100"))
+    assert not decide(everywhere(state=held), BUY, at(DESK, cap, D("-1"))).allowed
+
+
+@pytest.mark.parametrize("cap", MEASURED)
+@pytest.mark.parametrize("value", [None, D("NaN"), D("Infinity")])
+def test_a_limit_without_a_value_denies(cap: str, value: Decimal | None) -> None:
+    decision = decide(everywhere(), BUY, at("venue:okx", cap, value))
+    assert (decision.allowed, decision.reason, decision.cap) == (False, "risk.no_limit", cap)
+
+
+@pytest.mark.parametrize(
+    ("cap", "missing"),
+    [("max_leverage", "equity"), ("max_daily_loss_usdt", "daily_loss"), ("max_stress_loss_usdt", "gap_bps")],
+)
+def test_a_figure_that_is_not_known_denies(cap: str, missing: str) -> None:
+    now = replace(NOW, **{missing: None})  # type: ignore[arg-type]
+    decision = decide(everywhere(now), BUY, at(DESK, cap, D("1000000")))
+    assert (decision.allowed, decision.reason, decision.cap) == (False, "risk.no_data", cap)
+
+
+def test_a_pair_adds_no_delta() -> None:
+    limits = governor("100000", "100", Limit(CAPS["max_delta_usdt"], D("0")))
+    assert decide(snapshot(), PAIR, limits).allowed
+    assert not decide(snapshot(), OrderIntent(PAIR.legs[:1]), limits).allowed
+
+
+def test_a_level_that_nobody_knows_denies() -> None:
+    known = Snapshot({DESK: NOW}, {OKX: MARKED})
+    decision = decide(known, BUY, at("operator:anna", "max_order_qty", D("100")))
+    assert (decision.allowed, decision.reason) == (False, "risk.no_data")

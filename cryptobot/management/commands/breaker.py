@@ -1,0 +1,55 @@
+import signal
+import threading
+from typing import Any
+
+import structlog
+from django.core.management.base import BaseCommand
+from django.db import connection
+
+from cryptobot.notify import notify
+from ops.heartbeat import Progress, beat_forever
+from risk import guards
+from trading import risk_inputs
+from trading.execution.warm import warm_all
+
+log = structlog.get_logger()
+LOOK_SEC, FIGURES_SEC = 1.0, 5.0
+
+
+class Command(BaseCommand):
+    help = (
+        "Look with every guard each second, keep equity and the day's loss, until SIGTERM. Needs no broker: "
+        "what stops the desk must not wait for a queue."
+    )
+
+    def handle(self, *_: Any, **__: Any) -> None:
+        stopping = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        warm_all()
+        progress = Progress()
+        heart = beat_forever("breaker", progress)
+        reading = threading.Thread(target=self._figures, args=(stopping,), name="figures")
+        reading.start()
+        notify("READY=1")
+        while True:
+            self._quietly(guards.evaluate)
+            progress.tick()
+            if stopping.wait(LOOK_SEC):
+                break
+        heart.stop()
+        reading.join()
+
+    def _figures(self, stopping: threading.Event) -> None:
+        """A thread of its own: a venue that hangs must not hold up the guards."""
+        while not stopping.wait(FIGURES_SEC):
+            self._quietly(risk_inputs.keep_figures)
+
+    def _quietly(self, look: Any) -> None:
+        """What goes wrong is logged, and the next look tries again; what is old is told by its age."""
+        try:
+            look()
+        except Exception as error:
+            log.exception("breaker.look_lost", error=str(error))
+        finally:
+            connection.close()
