@@ -22,7 +22,7 @@ def take_over() -> None:
     with transaction.atomic(durable=True):
         for line in lines:
             what = str(line.row.get("what", ""))
-            verdict = "imported" if line.holds else "imported, seal broken"
+            verdict = "imported" if line.holds else "seal broken"
             audit.append_system(action="trading.panic", target=what[:80], verdict=verdict, after=line.row)
         desk.raise_hold(source="panic", reason=why, alarm="desk.panic")
     path.rename(

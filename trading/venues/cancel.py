@@ -6,6 +6,8 @@ from trading.venues.interface import OrderReport, Venue, VenueError, Verdict
 
 #: Requests under way at a venue: it has a limit of its own.
 AT_ONCE = 10
+#: Of a cancel that the venue had no time for: refused for certain, so asked again.
+TRIES, TRY_AGAIN_SEC = 10, 1.0
 
 
 async def cancel_ours(
@@ -44,11 +46,18 @@ async def _cancel(
     failures: list[VenueError],
     turns: asyncio.Semaphore,
 ) -> None:
-    try:
-        async with turns:
-            await venue.cancel(order.symbol, order.client_order_id)
-    except VenueError as error:
-        if error.verdict is not Verdict.NOT_FOUND:
-            failures.append(error)
-    else:
+    for _ in range(TRIES):
+        try:
+            async with turns:
+                await venue.cancel(order.symbol, order.client_order_id)
+        except VenueError as error:
+            if error.verdict is Verdict.RATE_LIMITED:
+                refused = error
+                await asyncio.sleep(TRY_AGAIN_SEC)
+                continue
+            if error.verdict is not Verdict.NOT_FOUND:
+                failures.append(error)
+            return
         cancelled.append(order.client_order_id)
+        return
+    failures.append(refused)
