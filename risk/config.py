@@ -39,9 +39,10 @@ class GuardConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_orders_per_min: Count
+    runaway_orders_per_min: Count
+    runaway_cancels_per_min: Count
+    runaway_rescues_per_min: Count
     max_cancels_per_min: Count
-    max_rescues_per_min: Count
     max_fill_mismatch_ratio: Annotated[Decimal, Field(ge=0, le=1)]
     runaway_cooldown_sec: Annotated[int, Field(ge=1, le=86_400)]
     disconnect_max_sec: Annotated[int, Field(ge=1, le=3_600)]

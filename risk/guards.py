@@ -5,7 +5,7 @@ all of them every second; each claim of an opening order asks `stale` first, so 
 gate by its silence.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,11 +26,13 @@ STALE = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """probe: by scope ("" the desk, else a venue), for every scope that there is now."""
+    """probe: what is seen now, by scope; a scope that it leaves out was not seen. scopes: those that there
+    should be, "" the desk, else a venue."""
 
     name: str
     title: str
     probe: Probe
+    scopes: Callable[[], Iterable[str]] = lambda: ("",)
     max_age: timedelta = timedelta(seconds=15)
     group: str = "P0"
 
@@ -78,9 +80,10 @@ def _evaluate(guard: Guard) -> list[str]:
     except Exception as error:  # a probe that fails has seen nothing
         log.exception("guard.probe_failed", guard=guard.name, error=str(error))
         seen = {}
-    known = GuardState.objects.filter(name=guard.name).values_list("scope", flat=True)
+    scopes = sorted(guard.scopes())
+    GuardState.objects.filter(name=guard.name).exclude(scope__in=scopes).delete()  # a venue that is no more
     tripped = []
-    for scope in sorted({*seen, *known} or {""}):
+    for scope in scopes:
         if _look(guard, scope, seen.get(scope)):
             tripped.append(label(guard.name, scope))
     return tripped

@@ -83,8 +83,10 @@ def watched() -> None:
     now = timezone.now()
     GuardState.objects.all().delete()
     GuardState.objects.bulk_create(
-        GuardState(name=name, level="OK", seen="OK", evaluated_at=now, source_at=now)
+        GuardState(name=name, scope=scope, level="OK", seen="OK", evaluated_at=now, source_at=now)
         for name in guards.names()
+        if (guard := guards.get(name))
+        for scope in guard.scopes()
     )
     figures = {"at": now, "equity": Decimal(300_000), "daily_loss": Decimal(0)}
     DeskFigures.objects.update_or_create(pk=1, defaults=figures)

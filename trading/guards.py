@@ -35,18 +35,21 @@ def register() -> None:
     for name, title, probe in (
         ("runaway_breaker", "Orders, cancels and rescues per minute", runaway_breaker),
         ("runaway_guard_v2", "Cancels per instrument", runaway_guard_v2),
-        ("cancel_on_disconnect", "The link to the venue", cancel_on_disconnect),
-        ("rate_limit", "The venue's request limit", rate_limit),
-        ("clock_skew", "The venue's clock", clock_skew),
-        ("snapshot_diff", "Books that can be believed", snapshot_diff),
         ("kill_caps", "Exposure, delta and loss within their caps", kill_caps),
-        ("maintenance_calendar", "The venue is open", maintenance_calendar),
-        ("margin", "Distance to liquidation", margin),
-        ("reconciliation", "Books equal the venues'", reconciliation),
         ("leader", "One holder, fences that only grow", leader),
         ("audit_chain", "The audit chain holds", _audit_chain()),
     ):
         register_guard(Guard(name, title, probe))
+    for name, title, probe in (
+        ("cancel_on_disconnect", "The link to the venue", cancel_on_disconnect),
+        ("rate_limit", "The venue's request limit", rate_limit),
+        ("clock_skew", "The venue's clock", clock_skew),
+        ("snapshot_diff", "Books that can be believed", snapshot_diff),
+        ("maintenance_calendar", "The venue is open", maintenance_calendar),
+        ("margin", "Distance to liquidation", margin),
+        ("reconciliation", "Books equal the venues'", reconciliation),
+    ):
+        register_guard(Guard(name, title, probe, scopes=_enabled))
 
 
 def thresholds() -> GuardConfig:
@@ -79,9 +82,9 @@ def runaway_breaker() -> Readings:
     fills, odd = Fill.objects.filter(recorded_at__gte=since).count(), _unexplained(since)
     ratio = Decimal(odd) / max(fills, 1)
     figures: dict[str, tuple[Decimal, Decimal]] = {
-        "orders_per_min": (Decimal(orders), Decimal(limits.max_orders_per_min)),
-        "cancels_per_min": (Decimal(cancels), Decimal(limits.max_cancels_per_min)),
-        "rescues_per_min": (Decimal(rescues), Decimal(limits.max_rescues_per_min)),
+        "orders_per_min": (Decimal(orders), Decimal(limits.runaway_orders_per_min)),
+        "cancels_per_min": (Decimal(cancels), Decimal(limits.runaway_cancels_per_min)),
+        "rescues_per_min": (Decimal(rescues), Decimal(limits.runaway_rescues_per_min)),
         "fill_mismatch_ratio": (ratio, limits.max_fill_mismatch_ratio),
     }
     over = [f"{name} {found} of {most}" for name, (found, most) in figures.items() if found > most]
@@ -173,10 +176,14 @@ def clock_skew() -> Readings:
 
 
 def snapshot_diff() -> Readings:
-    """A book with a side missing or crossed is no book. Sequences are the scanner's to see."""
-    heard = watch.look(desk_config.active().trading)
-    found: dict[str, Reading] = {}
-    for pair in desk_config.active().trading.pairs:
+    """A crossed book is no book. Sequences are the scanner's to see; a venue of no pair has no books."""
+    config = desk_config.active().trading
+    heard, now = watch.look(config), timezone.now()
+    traded = {str(venue) for pair in config.pairs for venue in pair.venues}
+    found = {
+        venue: Reading(Level.OK, "no pair trades there", now) for venue in _enabled() if venue not in traded
+    }
+    for pair in config.pairs:
         for venue in pair.venues:
             word = heard.get(FactKey("book", venue, pair.symbol))
             if word is None or word.error is not None:

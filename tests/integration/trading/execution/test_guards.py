@@ -1,0 +1,201 @@
+"""Each guard: its cause made for real, HOLD and an incident, no clear while it persists, then a clear."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+import pytest
+from django.conf import settings
+
+from ops import desk
+from ops.actions.base import Refusal
+from ops.models import HoldCause, Incident
+from risk import guards, runaway
+from risk.models import CancelClaim, GuardState
+from tests import factories
+from tests.database import tamper
+from tests.integration.trading.execution.bench import A, B, Bench, configure
+from trading import watch
+from trading.domain.reconcile import BreakKind
+from trading.models import ReconciliationBreak
+from trading.venues import get_hub
+
+Later = Callable[[float], None]
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    watch.forget()
+    yield
+    watch.forget()
+
+
+def look(name: str) -> list[str]:
+    """As the breaker process does, with answers of now."""
+    watch.forget()
+    get_hub()._facts.clear()
+    return guards.evaluate(name)
+
+
+def row(name: str, scope: str = "") -> GuardState:
+    return GuardState.objects.get(name=name, scope=scope)
+
+
+@dataclass
+class Cause:
+    """make: brings the guard to trip; remove: takes the cause away; scope: whose guard it is."""
+
+    guard: str
+    make: Callable[[Bench, Later], None]
+    remove: Callable[[Bench, Later], None]
+    scope: str = ""
+    level: str = "HOLD"
+
+
+def _silent(bench: Bench, later: Later) -> None:
+    bench.fault(A, "venue_down", "any")
+    look("cancel_on_disconnect")
+    later(16)
+
+
+def _short_of_margin(bench: Bench, later: Later) -> None:
+    """Nearly all of the equity is lost on a large long."""
+    from trading.paper import orders as paper
+
+    engine = bench.paper[A].engine
+    engine.set_leverage("BTC", 100)
+    engine.place(
+        paper.NewOrder("BTC", paper.Side.BUY, Decimal(20), None, paper.TimeInForce.IOC, False, "big")
+    )
+    held = engine.account.position("BTC")
+    down = engine.equity() / held.net - held.entry * Decimal("0.025")
+    bench.price(A, "BTC", (held.entry - down).quantize(Decimal("0.1")))
+
+
+def _breaches(bench: Bench, later: Later) -> None:
+    bench.drive(bench.open())
+    configure(max_total_notional_usdt=1000)
+
+
+def _held_break(bench: Bench, later: Later) -> None:
+    from django.utils import timezone
+
+    now = timezone.now()
+    ReconciliationBreak.objects.create(
+        venue=B,
+        kind=BreakKind.POSITION,
+        key="x",
+        detail="one coin more",
+        opened_at=now,
+        last_seen_at=now,
+        held_at=now,
+    )
+
+
+def _explained(bench: Bench, later: Later) -> None:
+    from django.utils import timezone
+
+    ReconciliationBreak.objects.update(closed_at=timezone.now())
+
+
+def _heal(bench: Bench, later: Later) -> None:
+    bench.heal()
+    get_hub().venue(A).stay_away(0)  # type: ignore[attr-defined]
+
+
+CAUSES = [
+    Cause("clock_skew", lambda b, _: b.fault(A, "clock_skew", "any", ms=3_000), _heal, A),
+    Cause(
+        "maintenance_calendar",
+        lambda b, _: b.fault(B, "reject", "public", code="50001", count=None),
+        _heal,
+        B,
+    ),
+    Cause("cancel_on_disconnect", _silent, _heal, A),
+    Cause("rate_limit", lambda b, _: b.fault(A, "throttle", "public", count=None, retry_after=60), _heal, A),
+    Cause("margin", _short_of_margin, lambda b, _: b.price(A, "BTC", Decimal(60_000)), A),
+    Cause("kill_caps", _breaches, lambda b, _: configure(max_total_notional_usdt=100000)),
+    Cause("reconciliation", _held_break, _explained, B),
+    Cause(
+        "runaway_breaker",
+        lambda b, _: (configure(runaway_orders_per_min=1), b.drive(b.open())),  # type: ignore[func-returns-value]
+        lambda b, later: later(61),
+    ),
+]
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.guard)
+def test_a_cause_for_real(bench: Bench, later: Later, cause: Cause, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "ENV", settings.ENV.model_copy(update={"risk_checks_enabled": True}))
+    look(cause.guard)
+    assert row(cause.guard, cause.scope).level == "OK", row(cause.guard, cause.scope).summary
+    cause.make(bench, later)
+    assert look(cause.guard) == [guards.label(cause.guard, cause.scope)]
+    state = row(cause.guard, cause.scope)
+    assert state.level == cause.level
+    source = guards.source_of(state)
+    scope = ("venue", cause.scope) if cause.scope else desk.DESK
+    assert source in desk.blocking_sources({scope})
+    assert Incident.objects.filter(code="guard.tripped", source__startswith=source).exists()
+    with pytest.raises(Refusal, match="its cause persists"):
+        factories.submit("alice", "risk.clear_guard", guard=cause.guard, scope=cause.scope)
+    cause.remove(bench, later)
+    look(cause.guard)
+    assert row(cause.guard, cause.scope).level == cause.level, "latched"
+    factories.submit("alice", "risk.clear_guard", guard=cause.guard, scope=cause.scope)
+    state = row(cause.guard, cause.scope)
+    assert (state.level, state.cleared_by.username if state.cleared_by else None) == ("OK", "alice")
+    assert HoldCause.objects.get(source=source).state == HoldCause.State.RESOLVED, "the HOLD stays"
+
+
+def test_a_broken_audit_chain_trips(bench: Bench) -> None:
+    tamper("UPDATE ops_auditentry SET reason = 'nothing' WHERE seq = 1")
+    from trading.guards import _audit_chain
+
+    reading = _audit_chain()()[""]
+    assert (reading.level.value, "BROKEN" in reading.summary) == ("HOLD", True)
+
+
+def test_a_silent_source_is_unknown_and_then_a_cause(bench: Bench, later: Later) -> None:
+    look("clock_skew")
+    bench.fault(A, "venue_down", "any")
+    look("clock_skew")
+    assert row("clock_skew", A).level == "UNKNOWN"
+    later(16)
+    assert look("clock_skew") == [f"clock_skew@{A}"]
+    assert row("clock_skew", A).level == "UNKNOWN"
+    assert f"guard:clock_skew@{A}" in desk.blocking_sources({("venue", A)})
+
+
+# --- runaway guard v2 -------------------------------------------------------------------
+
+
+def test_the_cancel_that_is_one_too_many_trips_instead(bench: Bench, later: Later) -> None:
+    configure(max_cancels_per_min=5)
+    for _ in range(5):
+        assert runaway.claim(B, "BTC/USDT:USDT", strategy="capture") is None
+    block = runaway.claim(B, "BTC/USDT:USDT", strategy="capture")
+    assert block is not None
+    assert (block.venue, block.symbol, block.count, block.limit) == (B, "BTC/USDT:USDT", 6, 5)
+    assert CancelClaim.objects.count() == 5, "the sixth was never claimed"
+    assert "guard:runaway_guard_v2" in desk.blocking_sources()
+    assert runaway.claim(A, "ETH/USDT:USDT", strategy="other") == block, "strategies wait"
+    assert runaway.claim(B, "BTC/USDT:USDT") is None, "an operator's is counted, never refused"
+    shown = runaway.state()
+    assert shown["per_venue"] == {B: {"BTC/USDT:USDT": 6}}
+    assert shown["max_cancels_per_min"] == 5
+    assert shown["last_block"]["count"] == 6
+    assert 0 < shown["cooldown_remaining"] <= 120
+    with pytest.raises(Refusal, match="its cause persists"):
+        factories.submit("alice", "risk.clear_guard", guard="runaway_guard_v2")
+    later(121)
+    look("runaway_guard_v2")
+    assert runaway.state()["cooldown_remaining"] == 0
+    assert runaway.state()["per_venue"] == {}, "the minute is over"
+    factories.submit("alice", "risk.clear_guard", guard="runaway_guard_v2", reason="runaway guard cleared")
+    assert runaway.claim(B, "BTC/USDT:USDT", strategy="capture") is None
+
+
+def test_a_guard_that_is_not_there(bench: Bench) -> None:
+    with pytest.raises(Refusal, match="accepted: audit_chain"):
+        factories.submit("alice", "risk.clear_guard", guard="nonsense")
