@@ -234,3 +234,11 @@ class GroupAdmin(ReadOnly):
         if not access.may(user, "ops.grant_object_permission"):
             return []
         return [("ops.grant_object_permission", {"holder": f"role:{obj.name}"})]
+
+
+@admin.register(models.Delivery)
+class DeliveryAdmin(ReadOnly):
+    list_display = ("created_at", "route", "why", "title", "state", "attempts", "sent_at", "error")
+    list_filter = ("state", "route", "why")
+    search_fields = ("title", "incident__id")
+    date_hierarchy = "created_at"

@@ -14,17 +14,20 @@ class OpsConfig(AppConfig):
 
     def ready(self) -> None:
         from ops import checklist, checks, components, config, digests, metrics, overview, roles
-        from ops.actions import credentials, desk_mode, incidents, people, permissions
+        from ops.actions import credentials, desk_mode, incidents, notifications, people, permissions
         from ops.config import ControlConfig
         from ops.models import IncidentEvent
+        from ops.notifications.config import NotificationsConfig
 
         config.register_section("control", ControlConfig)
+        config.register_section("notifications", NotificationsConfig)
         digests.register(IncidentEvent)
         assert checklist
         assert checks
         assert credentials
         assert desk_mode
         assert incidents
+        assert notifications
         assert people
         assert permissions
         assert overview  # its check

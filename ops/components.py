@@ -19,6 +19,7 @@ from ops.actions.policy import default_quorum
 from ops.holders import Holders
 from ops.incidents import service as incidents
 from ops.models import ApprovalPolicy, HoldCause, ProcessHeartbeat
+from ops.notifications import service as notifications
 from ops.status import Component, Reading, Status
 
 #: A heartbeat is due every 2 s; five missed ones and nobody knows.
@@ -42,6 +43,7 @@ def register_all() -> None:
         Component("approvals", "Approvers", "P1", approvers),
         Component("hold", "HOLD causes", "P0", _hold),
         Component("incidents", "Incident journal", "P2", _incidents),
+        Component("notifications", "Notifications", "P1", notifications.reading),
         Component("disk", "Disk of DATA_DIR", "P2", _disk, needs_database=False),
     ):
         status.register(component)

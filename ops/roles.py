@@ -39,6 +39,7 @@ _INCIDENTS = {
     "ops.close_incident",
     "ops.shelve_incident",
     "ops.unshelve_incident",
+    "ops.test_notification",
 }
 _PEOPLE = {
     "ops.create_user",

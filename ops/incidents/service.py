@@ -19,6 +19,7 @@ from ops import audit
 from ops.canonical import plain, short
 from ops.incidents import catalogue
 from ops.models import Incident, IncidentEvent, User
+from ops.notifications import service as notifications
 
 log = structlog.get_logger()
 State, Severity = Incident.State, Incident.Severity
@@ -82,8 +83,10 @@ def raise_incident(code: str, source: str, summary: str, data: dict[str, Any] | 
         assert row is not None  # closed between the two looks is closed: the insert went through
         if row.occurrences == 1:
             write_down(row, RAISED, summary, data=data)
+            notifications.enqueue(row, "raised")
         elif not _said_already(row, summary, data):
             write_down(row, AGAIN, summary, data=data)
+            notifications.enqueue(row, "again")
         audit.append_system(
             action=RAISE,
             target=f"incident:{row.pk}",
@@ -152,6 +155,7 @@ def open_by_hand(*, severity: str, component: str, summary: str, actor: User) ->
         opened_by=actor,
     )
     write_down(row, OPENED, summary, actor_name=actor.get_username())
+    notifications.enqueue(row, "raised")
     return row
 
 

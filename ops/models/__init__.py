@@ -9,6 +9,7 @@ from ops.models.config import ConfigVersion
 from ops.models.desk import DeskState, HoldCause, Mode
 from ops.models.health import ProcessHeartbeat
 from ops.models.incidents import Incident, IncidentEvent
+from ops.models.notifications import Delivery
 from ops.models.people import SealedSecret, SecondFactor, Token, User
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "ConfigVersion",
+    "Delivery",
     "DeskState",
     "Envelope",
     "HoldCause",

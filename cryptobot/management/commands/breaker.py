@@ -8,18 +8,19 @@ from django.db import connection
 
 from cryptobot.notify import notify
 from ops.heartbeat import Progress, beat_forever
+from ops.notifications.service import Sender
 from risk import guards
 from trading import risk_inputs
 from trading.execution.warm import warm_all
 
 log = structlog.get_logger()
-LOOK_SEC, FIGURES_SEC = 1.0, 5.0
+LOOK_SEC, FIGURES_SEC, TELL_SEC = 1.0, 5.0, 0.5
 
 
 class Command(BaseCommand):
     help = (
-        "Look with every guard each second, keep equity and the day's loss, until SIGTERM. Needs no broker: "
-        "what stops the desk must not wait for a queue."
+        "Look with every guard each second, keep equity and the day's loss, tell people, until SIGTERM. "
+        "Needs no broker: what stops the desk must not wait for a queue."
     )
 
     def handle(self, *_: Any, **__: Any) -> None:
@@ -31,6 +32,8 @@ class Command(BaseCommand):
         heart = beat_forever("breaker", progress)
         reading = threading.Thread(target=self._figures, args=(stopping,), name="figures")
         reading.start()
+        telling = threading.Thread(target=self._tell, args=(stopping,), name="notifications")
+        telling.start()
         notify("READY=1")
         while True:
             self._quietly(guards.evaluate)
@@ -39,11 +42,18 @@ class Command(BaseCommand):
                 break
         heart.stop()
         reading.join()
+        telling.join()
 
     def _figures(self, stopping: threading.Event) -> None:
         """A thread of its own: a venue that hangs must not hold up the guards."""
         while not stopping.wait(FIGURES_SEC):
             self._quietly(risk_inputs.keep_figures)
+
+    def _tell(self, stopping: threading.Event) -> None:
+        sender = Sender()
+        while not stopping.wait(TELL_SEC):
+            self._quietly(sender.look)
+        sender.close()
 
     def _quietly(self, look: Any) -> None:
         """What goes wrong is logged, and the next look tries again; what is old is told by its age."""

@@ -1,0 +1,1 @@
+"""Telling people: routes, deliveries as rows, channels by apprise."""
