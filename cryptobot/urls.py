@@ -5,6 +5,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("ops.urls")),
+    path("", include("risk.urls")),
     path("", include("trading.urls")),
 ]
 handler400 = "ops.api.problems.bad_request"

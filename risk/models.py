@@ -150,6 +150,7 @@ class DeskFigures(models.Model):
     error = models.CharField(max_length=300, blank=True)
 
     class Meta:
+        verbose_name_plural = "desk figures"
         constraints = [models.CheckConstraint(condition=Q(id=1), name="desk_figures_one_row")]
 
     def __str__(self) -> str:

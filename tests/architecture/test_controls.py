@@ -21,6 +21,7 @@ OWNED = {
         "AuditEntry",
         "AuditHead",
         "ConfigVersion",
+        "Delivery",
         "DeskState",
         "Envelope",
         "HoldCause",
@@ -51,7 +52,16 @@ OWNED = {
         "Transfer",
         "VenueBill",
     },
-    "risk": {"GateLock", "Reservation"},
+    "risk": {
+        "CancelClaim",
+        "DeskFigures",
+        "EquityMark",
+        "GateLock",
+        "GuardState",
+        "Reservation",
+        "RiskLimit",
+        "RiskOverride",
+    },
     "leadership": {"Lease"},
 }
 NAMES = {name for names in OWNED.values() for name in names}
@@ -88,7 +98,13 @@ WRITERS = {
     "trading/execution/": "the workers",
     "trading/ledger/": "the books: called by the workers, the statement reader, actions",
     "trading/reconciliation/": "what was compared and what differs; a fill that the venue proves",
+    "ops/notifications/service.py": "called by what raises an incident, and by who delivers",
+    "risk/actions/": "the actions",
+    "risk/figures.py": "what the desk is worth, called by the breaker",
+    "risk/guards.py": "called by the breaker and by actions",
     "risk/reservations.py": "called by the gate's callers",
+    "risk/runaway.py": "called by whoever cancels",
+    "risk/services.py": "an override is used up by the gate itself",
 }
 
 

@@ -35,6 +35,7 @@ from ops.actions import registry, runner
 from ops.actions.base import Actor, Credential, Refusal, Source
 from ops.actions.inputs import describe
 from ops.models import AuditEntry, DeskState, Envelope, Incident, SecondFactor, Token, User
+from risk.models import GuardState
 from tests import factories
 from tests.factories import PASSWORD, person
 from tests.in_process import paper_venues
@@ -228,6 +229,13 @@ def a_transfer(who: str) -> Data:
     }
 
 
+def a_tripped_guard(who: str) -> Data:
+    GuardState.objects.update_or_create(
+        name="smoke", scope="", defaults={"level": "HOLD", "seen": "OK", "evaluated_at": timezone.now()}
+    )
+    return {"guard": "smoke"}
+
+
 INPUTS: dict[str, Arrange] = {
     "ops.acknowledge_incident": an_incident(comment="seen"),
     "ops.acknowledge_root_cause": an_incident(text="a cable"),
@@ -260,13 +268,18 @@ INPUTS: dict[str, Arrange] = {
     "ops.safe_mode": off("safe_mode"),
     "ops.set_policy": always(action="ops.resume", quorum=2),
     "ops.shelve_incident": an_incident(minutes=60),
+    "ops.test_notification": always(route="desk"),
     "ops.unshelve_incident": an_incident(shelved=True),
+    "risk.clear_guard": a_tripped_guard,
+    "risk.grant_override": always(symbol="BTC/USDT:USDT", cap="max_leverage", value="6"),
+    "risk.set_limit": always(level="venue:okx", cap="max_order_qty", value="3"),
     "trading.accept_break": a_break,
     "trading.assign_residual": a_residual(owner="bob"),
     "trading.close": an_execution,
     "trading.execute": a_market,
     "trading.flatten": always(venue="okx"),
     "trading.grant_envelope": always(**ENVELOPE),
+    "trading.kill": always(scope="venue", key="okx"),
     "trading.rescue": a_residual(way="reverse"),
     "trading.resolve_unknown": an_order_in_doubt,
     "trading.record_transfer": a_transfer,

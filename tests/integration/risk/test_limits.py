@@ -1,6 +1,7 @@
 """Limits and overrides as rows: one person lowers, two people raise or let past, and the database agrees."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,10 @@ from django.utils import timezone
 
 from ops.actions.base import Refusal, Status
 from ops.config import versions
+from ops.models import ApprovalRequest
+from risk.config import Caps
 from risk.domain.gate import CAPS, LegIntent, OrderIntent
-from risk.models import RiskLimit, RiskOverride
+from risk.models import DeskFigures, GuardState, RiskLimit, RiskOverride
 from risk.services import risk_gate
 from tests import factories
 
@@ -59,7 +62,7 @@ def test_raising_and_removing_take_two_people() -> None:
         outcome = set_limit(value)
         assert outcome.status is Status.PENDING
         assert says(pair()) == "risk.max_order_notional"
-        request = factories.ApprovalRequest.objects.get(pk=outcome.body["approval"]["id"])
+        request = ApprovalRequest.objects.get(pk=outcome.body["approval"]["id"])
         factories.vote("bob", request)
         assert says(pair()) == "ok"
         if value:
@@ -150,8 +153,6 @@ def test_the_database_keeps_an_override_as_it_was_allowed() -> None:
 
 
 def test_every_cap_of_the_configuration_is_a_cap_of_the_gate() -> None:
-    from risk.config import Caps
-
     assert Caps.model_fields.keys() < CAPS.keys()
 
 
@@ -160,14 +161,10 @@ def test_every_cap_of_the_configuration_is_a_cap_of_the_gate() -> None:
     [({"at": None}, "risk.no_data"), ({"daily_loss": Decimal("2000.01")}, "risk.daily_loss")],
 )
 def test_what_the_desk_is_worth_must_be_known_and_its_loss_bearable(figures: Any, reason: str) -> None:
-    from risk.models import DeskFigures
-
     DeskFigures.objects.update(**figures)
     assert says(pair()) == reason
 
 
 def test_guards_that_nobody_evaluates_close_the_gate() -> None:
-    from risk.models import GuardState
-
-    GuardState.objects.update(evaluated_at=timezone.now() - timezone.timedelta(seconds=16))
+    GuardState.objects.update(evaluated_at=timezone.now() - timedelta(seconds=16))
     assert says(pair()) == "risk.guards_stale"

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 
 from ops import desk
 from ops.actions.base import Refusal
@@ -17,7 +18,9 @@ from tests.database import tamper
 from tests.integration.trading.execution.bench import A, B, Bench, configure
 from trading import watch
 from trading.domain.reconcile import BreakKind
+from trading.guards import _audit_chain
 from trading.models import ReconciliationBreak
+from trading.paper import orders as paper
 from trading.venues import get_hub
 
 Later = Callable[[float], None]
@@ -60,8 +63,6 @@ def _silent(bench: Bench, later: Later) -> None:
 
 def _short_of_margin(bench: Bench, later: Later) -> None:
     """Nearly all of the equity is lost on a large long."""
-    from trading.paper import orders as paper
-
     engine = bench.paper[A].engine
     engine.set_leverage("BTC", 100)
     engine.place(
@@ -78,8 +79,6 @@ def _breaches(bench: Bench, later: Later) -> None:
 
 
 def _held_break(bench: Bench, later: Later) -> None:
-    from django.utils import timezone
-
     now = timezone.now()
     ReconciliationBreak.objects.create(
         venue=B,
@@ -93,9 +92,12 @@ def _held_break(bench: Bench, later: Later) -> None:
 
 
 def _explained(bench: Bench, later: Later) -> None:
-    from django.utils import timezone
-
     ReconciliationBreak.objects.update(closed_at=timezone.now())
+
+
+def _two_orders_where_one_is_allowed(bench: Bench, later: Later) -> None:
+    configure(runaway_orders_per_min=1)
+    bench.drive(bench.open())
 
 
 def _heal(bench: Bench, later: Later) -> None:
@@ -118,7 +120,7 @@ CAUSES = [
     Cause("reconciliation", _held_break, _explained, B),
     Cause(
         "runaway_breaker",
-        lambda b, _: (configure(runaway_orders_per_min=1), b.drive(b.open())),  # type: ignore[func-returns-value]
+        _two_orders_where_one_is_allowed,
         lambda b, later: later(61),
     ),
 ]
@@ -150,8 +152,6 @@ def test_a_cause_for_real(bench: Bench, later: Later, cause: Cause, monkeypatch:
 
 def test_a_broken_audit_chain_trips(bench: Bench) -> None:
     tamper("UPDATE ops_auditentry SET reason = 'nothing' WHERE seq = 1")
-    from trading.guards import _audit_chain
-
     reading = _audit_chain()()[""]
     assert (reading.level.value, "BROKEN" in reading.summary) == ("HOLD", True)
 
