@@ -220,6 +220,10 @@ class Limit:
     cap: Cap
     value: Decimal | None
     level: str = DESK
+    has_value: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "has_value", self.value is not None and self.value.is_finite())
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,20 +246,34 @@ class Decision:
 
 
 class RiskGovernor:
-    """The caps in force. Built anew whenever one changes; immutable, so a decision reads one set of
-    limits."""
+    """The caps in force: of several limits on one cap at one level the lowest, one without a value first.
+    Built anew whenever one changes; immutable, so a decision reads one set of limits."""
 
-    __slots__ = ("_by_level", "enabled")
+    __slots__ = ("_by_level", "_judged", "_only_desk", "_unset", "enabled")
 
     def __init__(self, limits: Iterable[Limit] = (), *, enabled: bool = True) -> None:
-        by_level: dict[str, tuple[Limit, ...]] = {}
+        lowest: dict[str, dict[str, Limit]] = {}
         for limit in limits:
-            by_level[limit.level] = (*by_level.get(limit.level, ()), limit)
-        self._by_level = by_level
+            known = lowest.setdefault(limit.level, {}).get(limit.cap.name)
+            if known is None or (known.has_value and not (limit.has_value and limit.value >= known.value)):  # type: ignore[operator]
+                lowest[limit.level][limit.cap.name] = limit
+        self._by_level = {level: tuple(found.values()) for level, found in lowest.items()}
+        self._judged = {
+            level: tuple(
+                (limit.cap.measure, limit.value if limit.has_value else None, limit.cap) for limit in found
+            )
+            for level, found in self._by_level.items()
+        }
+        self._only_desk = self._by_level.keys() <= {DESK}
+        self._unset = next((cap for cap in REQUIRED if cap.name not in lowest.get(DESK, {})), None)
         self.enabled = enabled
 
     def at(self, level: str) -> tuple[Limit, ...]:
         return self._by_level.get(level, ())
+
+    def judged(self, level: str) -> tuple[tuple[Measure, Decimal | None, Cap], ...]:
+        """What is measured at this level and the largest figure that passes, ready to be looped over."""
+        return self._judged.get(level, ())
 
     @property
     def levels(self) -> frozenset[str]:
@@ -263,8 +281,18 @@ class RiskGovernor:
 
     def unset(self) -> Cap | None:
         """The first required cap that the desk says nothing about."""
-        known = {limit.cap.name for limit in self.at(DESK)}
-        return next((cap for cap in REQUIRED if cap.name not in known), None)
+        return self._unset
+
+    def touched(self, legs: list[LegIntent], shared: tuple[str, ...]) -> dict[str, list[LegIntent]]:
+        """Levels with limits that these legs belong to, the desk first; each sees its own legs only."""
+        if self._only_desk:
+            return {DESK: legs}
+        levels: dict[str, list[LegIntent]] = {}
+        for leg in legs:
+            for level in dict.fromkeys(leg.levels + shared):
+                if level in self._by_level:
+                    levels.setdefault(level, []).append(leg)
+        return levels
 
 
 def decide(snapshot: Snapshot, intent: OrderIntent, governor: RiskGovernor) -> Decision:
@@ -278,10 +306,11 @@ def decide(snapshot: Snapshot, intent: OrderIntent, governor: RiskGovernor) -> D
     if not opening:
         return Decision(allowed=True, reason="reducing")
     return (
-        _unpriceable(snapshot, opening, governor)
-        or _over_limit(snapshot, opening, intent, governor)
-        or Decision(allowed=True, reason="ok")
+        _unpriceable(snapshot, opening, governor) or _over_limit(snapshot, opening, intent, governor) or _OK
     )
+
+
+_OK = Decision(allowed=True, reason="ok")
 
 
 def _denied(reason: str, *, cap: str | None = None, detail: Mapping[str, str] | None = None) -> Decision:
@@ -318,62 +347,46 @@ def _priced(mark: Decimal | None) -> bool:
 def _over_limit(
     snapshot: Snapshot, opening: list[LegIntent], intent: OrderIntent, governor: RiskGovernor
 ) -> Decision | None:
-    for level, legs in _by_level(opening, intent.levels).items():
-        limits = governor.at(level)
-        if not limits:
-            continue
+    for level, legs in governor.touched(opening, intent.levels).items():
         exposure = snapshot.exposures.get(level)
         if exposure is None:
             return _denied("risk.no_data", detail={"level": level})
         if not exposure.position_notional.is_finite():
             return _denied("risk.no_price", detail={"level": level})
         adds = _addition(snapshot, intent, legs)
-        for limit in limits:
-            if refusal := _judge(limit, exposure, adds):
-                return refusal
+        for measure, value, cap in governor.judged(level):
+            if value is None:
+                return _denied("risk.no_limit", cap=cap.name, detail={"level": level})
+            after = measure(exposure, adds)
+            if after is None:
+                return _denied("risk.no_data", cap=cap.name, detail={"level": level})
+            if after > value:
+                figures = {"level": level, "limit": f"{value:f}", "after": f"{after:f}"}
+                return _denied(cap.reason, cap=cap.name, detail=figures)
     return None
-
-
-def _by_level(opening: list[LegIntent], shared: tuple[str, ...]) -> dict[str, list[LegIntent]]:
-    """Each level sees its own legs only; the desk first."""
-    levels: dict[str, list[LegIntent]] = {}
-    for leg in opening:
-        for level in dict.fromkeys(leg.levels + shared):
-            levels.setdefault(level, []).append(leg)
-    return levels
 
 
 def _addition(snapshot: Snapshot, intent: OrderIntent, legs: list[LegIntent]) -> Addition:
     adds = Addition(intent)
     for leg in legs:
-        state = snapshot.instrument(leg.key)
-        mark = state.mark_price or leg.price
-        notional, qty = worst_notional(leg, state.mark_price), abs(leg.qty)
-        collar = max(((leg.price - mark) if leg.qty > 0 else (mark - leg.price)) * BPS / mark, ZERO)
+        state, signed, price = snapshot.instrument(leg.key), leg.qty, leg.price
+        mark, qty = state.mark_price or price, abs(signed)
+        notional = qty * max(price, mark)
         adds.notional += notional
         adds.positions += not state.counted
         adds.orders += 1
-        adds.deltas[leg.symbol] = adds.deltas.get(leg.symbol, ZERO) + leg.qty * mark
+        adds.deltas[leg.symbol] = adds.deltas.get(leg.symbol, ZERO) + signed * mark
         adds.largest_notional = max(adds.largest_notional, notional)
         adds.largest_qty = max(adds.largest_qty, qty)
-        adds.collar_bps += collar
-        adds.largest_collar_bps = max(adds.largest_collar_bps, collar)
-        adds.held_after = max(adds.held_after, abs(state.net + leg.qty) * mark)
+        adds.held_after = max(adds.held_after, abs(state.net + signed) * mark)
+        beyond = price - mark if signed > 0 else mark - price
+        if beyond > 0:
+            collar = beyond * BPS / mark
+            adds.collar_bps += collar
+            adds.largest_collar_bps = max(adds.largest_collar_bps, collar)
     return adds
 
 
 def worst_notional(leg: LegIntent, mark_price: Decimal | None) -> Decimal:
     """Gross USDT of a leg: at mark, or at its own limit where that is dearer. This is what to reserve."""
     return abs(leg.qty) * max(leg.price, mark_price or ZERO)
-
-
-def _judge(limit: Limit, exposure: Exposure, adds: Addition) -> Decision | None:
-    if limit.value is None or not limit.value.is_finite():
-        return _denied("risk.no_limit", cap=limit.cap.name, detail={"level": limit.level})
-    after = limit.cap.measure(exposure, adds)
-    if after is None:
-        return _denied("risk.no_data", cap=limit.cap.name, detail={"level": limit.level})
-    if after <= limit.value:
-        return None
-    figures = {"level": limit.level, "limit": f"{limit.value:f}", "after": f"{after:f}"}
-    return _denied(limit.cap.reason, cap=limit.cap.name, detail=figures)
