@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from http import HTTPStatus
 from typing import Any
 
 KINDS = ("any", "place", "cancel", "query", "book", "account", "public")
@@ -80,6 +81,8 @@ class Fault:
         self.fraction, self.bps = _number("fraction", self.fraction), _number("bps", self.bps)
         if not 0 <= self.fraction <= 1:
             raise ValueError(f"fraction {self.fraction}: accepted is 0 to 1")
+        if self.status and self.status not in set(HTTPStatus):
+            raise ValueError(f"status {self.status}: accepted are the statuses of HTTP")
         if self.ms < 0 and self.effect != "clock_skew":
             raise ValueError(f"ms {self.ms}: accepted is 0 or more")
         if self.effect in CONDITIONS:

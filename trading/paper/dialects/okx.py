@@ -159,8 +159,8 @@ class Okx(Dialect):
             raise self.throttled(banned=False, retry_after=0)
 
     def throttled(self, *, banned: bool, retry_after: int) -> Rejection:
-        """There is no ban by the API itself."""
-        return Rejection(429, "50011", "Too Many Requests", retry_after=retry_after)
+        """There is no ban by the API itself, and no Retry-After."""
+        return Rejection(429, "50011", "Too Many Requests")
 
     def unknown_outcome(self) -> Rejection:
         text = "API endpoint request timeout (does not mean that the request was successful or failed)"

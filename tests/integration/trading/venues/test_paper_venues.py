@@ -124,6 +124,32 @@ def test_position_mode_is_set_both_ways(kind: Kind) -> None:
     assert trade(kind, go) == ["hedge", "one_way"]
 
 
+@EACH
+@pytest.mark.parametrize("reduce_only", [False, True])
+def test_an_order_of_ours_in_hedge_mode_is_a_definite_reject(kind: Kind, reduce_only: bool) -> None:
+    """It says nothing of a position side, and each venue has its own code for that."""
+
+    async def go(desk: Desk) -> Any:
+        await desk.venue.set_position_mode(one_way=False)
+        error = await refused(desk.venue.place(await desk.crossing(Side.BUY, QTY, reduce_only=reduce_only)))
+        return error, desk.paper.engine.orders
+
+    error, orders = trade(kind, go)
+    codes = {"binanceusdm": "-4061", "okx": "51000", "bybit": "10001"}
+    assert (error.verdict, error.code, error.verdict.definite) == (Verdict.REJECTED, codes[kind.name], True)
+    assert orders == {}
+
+
+@EACH
+def test_the_position_mode_stays_while_anything_is_open(kind: Kind) -> None:
+    async def go(desk: Desk) -> Any:
+        await desk.venue.place(await desk.crossing(Side.BUY, QTY))
+        error = await refused(desk.venue.set_position_mode(one_way=False))
+        return error.verdict, (await desk.venue.account(SYMBOL)).position_mode
+
+    assert trade(kind, go) == (Verdict.REJECTED, "one_way")
+
+
 # -- orders --
 
 

@@ -94,3 +94,8 @@ def test_a_window_slides() -> None:
     limit = WindowLimit(2_000)
     assert [limit.fits("a", 2, NOW_MS + ms) for ms in (0, 1000, 1999, 2000)] == [True, True, False, True]
     assert limit.fits("b", 2, NOW_MS + 2000)
+
+
+def test_a_status_that_http_does_not_have() -> None:
+    with pytest.raises(ValueError, match="statuses of HTTP"):
+        Fault("html", status=999)
