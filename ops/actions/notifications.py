@@ -36,4 +36,4 @@ class TestNotification(Action[TestInput]):
     def execute(self, ctx: Context[TestInput]) -> Outcome:
         row = service.test_send(ctx.input.route)
         body = {"delivery_id": row.pk, "route": row.route}
-        return Outcome(Status.ACCEPTED, body, after=body)
+        return Outcome(Status.ACCEPTED, body, after={"route": row.route})

@@ -250,6 +250,7 @@ def test_every_control_table_has_an_owner() -> None:
     assert {owned[table] for table in owned.keys() - control if table.startswith("ops_")} == {
         "AuditEntry",
         "AuditHead",
+        "Delivery",
         "IdempotencyKey",
         "IncidentEvent",
         "SealedSecret",

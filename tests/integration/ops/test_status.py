@@ -32,7 +32,9 @@ OWN = {
     "disk",
     "leader",
 }
-PROCESSES = {f"process.{role}" for role in ("web", "worker-execution", "worker-default", "sweeper", "beat")}
+PROCESSES = {
+    f"process.{role}" for role in ("web", "worker-execution", "worker-default", "sweeper", "breaker", "beat")
+}
 
 
 @pytest.fixture
@@ -265,6 +267,7 @@ OVERVIEW = {
     "flags",
     "leader",
     "risk_snapshot",
+    "runaway_guard",
     "alerts",
     "approvals_pending",
     "build",

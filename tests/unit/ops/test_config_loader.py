@@ -103,7 +103,7 @@ def test_a_misplaced_section_and_a_missing_one() -> None:
     text = PAPER.replace("control:", "controls:", 1)
     unknown, missing = errors(text)
     assert (unknown.line, unknown.column) == position(text, "controls:")
-    assert "accepted: control, risk, trading" in unknown.problem
+    assert "accepted: control, notifications, risk, trading" in unknown.problem
     assert (missing.path, missing.problem) == ("control", "required section is missing")
 
 
