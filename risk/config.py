@@ -50,6 +50,7 @@ class GuardConfig(BaseModel):
     rate_warn: Annotated[Decimal, Field(gt=0, le=1)]
     rate_hold: Annotated[Decimal, Field(gt=0, le=1)]
     weights: dict[str, Annotated[int, Field(gt=0)]]
+    flatten_on_breach: bool
     margin_warn_distance: Annotated[Decimal, Field(gt=0, lt=1)]
     margin_hold_distance: Annotated[Decimal, Field(gt=0, lt=1)]
 

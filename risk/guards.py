@@ -33,6 +33,7 @@ class Guard:
     title: str
     probe: Probe
     scopes: Callable[[], Iterable[str]] = lambda: ("",)
+    on_trip: Callable[[GuardState], None] | None = None  # in the trip's own transaction
     max_age: timedelta = timedelta(seconds=15)
     group: str = "P0"
 
@@ -105,6 +106,8 @@ def _look(guard: Guard, scope: str, reading: Reading | None) -> bool:
         if not done.opens:
             return False
         trip(row, done.opens)
+        if guard.on_trip is not None and done.after.level.tripped:
+            guard.on_trip(row)
         return True
 
 

@@ -15,11 +15,21 @@ from risk.domain.gate import DESK
 from risk.domain.guards import Level, Reading
 from risk.guards import Guard, Probe
 from risk.guards import register as register_guard
+from risk.models import GuardState
 from risk.services import governor, snapshot
 from trading import desk_config, watch
 from trading.domain.execution_state import ExecutionState
 from trading.domain.money import ZERO
-from trading.models import Attempt, ExecutionTransition, Fill, OrderIntent, ReconciliationBreak, StreamState
+from trading.execution.nudge import nudge
+from trading.models import (
+    Attempt,
+    ExecutionTransition,
+    Fill,
+    FlattenJob,
+    OrderIntent,
+    ReconciliationBreak,
+    StreamState,
+)
 from trading.venues import get_hub
 from trading.venues.hub import FactKey
 from trading.venues.interface import Verdict
@@ -35,13 +45,19 @@ def register() -> None:
     for name, title, probe in (
         ("runaway_breaker", "Orders, cancels and rescues per minute", runaway_breaker),
         ("runaway_guard_v2", "Cancels per instrument", runaway_guard_v2),
-        ("kill_caps", "Exposure, delta and loss within their caps", kill_caps),
         ("leader", "One holder, fences that only grow", leader),
         ("audit_chain", "The audit chain holds", _audit_chain()),
     ):
         register_guard(Guard(name, title, probe))
+    caps = Guard(
+        "kill_caps", "Exposure, delta and loss within their caps", kill_caps, on_trip=_flatten_if_told
+    )
+    link = "cancel_on_disconnect"
+    register_guard(caps)
+    register_guard(
+        Guard(link, "The link to the venue", cancel_on_disconnect, scopes=_enabled, on_trip=_cancel_ours)
+    )
     for name, title, probe in (
-        ("cancel_on_disconnect", "The link to the venue", cancel_on_disconnect),
         ("rate_limit", "The venue's request limit", rate_limit),
         ("clock_skew", "The venue's clock", clock_skew),
         ("snapshot_diff", "Books that can be believed", snapshot_diff),
@@ -50,6 +66,29 @@ def register() -> None:
         ("reconciliation", "Books equal the venues'", reconciliation),
     ):
         register_guard(Guard(name, title, probe, scopes=_enabled))
+
+
+def _cancel_ours(row: GuardState) -> None:
+    """What rests there may no longer be watched: asked for when the venue can be reached again, and the
+    venue's own dead-man switch until then."""
+    _job(FlattenJob.Kind.CANCEL, row, venue=row.scope)
+
+
+def _flatten_if_told(row: GuardState) -> None:
+    if thresholds().flatten_on_breach:
+        _job(FlattenJob.Kind.FLATTEN, row)
+
+
+def _job(kind: FlattenJob.Kind, row: GuardState, *, venue: str = "") -> None:
+    seconds, now = desk_config.active().trading.execution.flatten_deadline_sec, timezone.now()
+    job = FlattenJob.objects.create(
+        kind=kind,
+        venue=venue,
+        reason=f"guard {row.name}: {row.summary}",
+        next_at=now,
+        deadline_at=now + timedelta(seconds=seconds),
+    )
+    nudge("trading.flatten", job.pk)
 
 
 def thresholds() -> GuardConfig:

@@ -96,6 +96,7 @@ WRITERS = {
     "cryptobot/demo_desk.py": "the first people of a paper desk",
     "trading/actions/": "the actions",
     "trading/execution/": "the workers",
+    "trading/guards.py": "what a trip orders besides the HOLD: cancel, flatten",
     "trading/ledger/": "the books: called by the workers, the statement reader, actions",
     "trading/reconciliation/": "what was compared and what differs; a fill that the venue proves",
     "ops/notifications/service.py": "called by what raises an incident, and by who delivers",

@@ -19,7 +19,7 @@ from tests.integration.trading.execution.bench import A, B, Bench, configure
 from trading import watch
 from trading.domain.reconcile import BreakKind
 from trading.guards import _audit_chain
-from trading.models import ReconciliationBreak
+from trading.models import FlattenJob, ReconciliationBreak
 from trading.paper import orders as paper
 from trading.venues import get_hub
 
@@ -199,3 +199,26 @@ def test_the_cancel_that_is_one_too_many_trips_instead(bench: Bench, later: Late
 def test_a_guard_that_is_not_there(bench: Bench) -> None:
     with pytest.raises(Refusal, match="accepted: audit_chain"):
         factories.submit("alice", "risk.clear_guard", guard="nonsense")
+
+
+# --- what a trip does besides holding ---------------------------------------------------
+
+
+def test_a_lost_link_cancels_ours_there_as_soon_as_it_can(bench: Bench, later: Later) -> None:
+    look("cancel_on_disconnect")
+    _silent(bench, later)
+    assert look("cancel_on_disconnect") == [f"cancel_on_disconnect@{A}"]
+    job = FlattenJob.objects.get(kind="cancel", venue=A)
+    assert job.next_at is not None
+    assert "no answer" in job.reason
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_breached_cap_flattens_when_so_configured(
+    bench: Bench, later: Later, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "ENV", settings.ENV.model_copy(update={"risk_checks_enabled": True}))
+    bench.drive(bench.open())
+    configure(max_total_notional_usdt=1000, flatten_on_breach=str(told).lower())
+    assert look("kill_caps") == ["kill_caps"]
+    assert FlattenJob.objects.filter(kind="flatten").count() == told
