@@ -25,6 +25,7 @@ DEFAULT = "default"
 
 # By task name; an exact name beats a pattern. tests/architecture holds every task to a line here.
 ROUTES = {
+    "trading.drill": {"queue": DEFAULT},
     "trading.*": {"queue": EXECUTION},
     "leadership.*": {"queue": HEARTBEAT},
     "ops.heartbeat": {"queue": HEARTBEAT},
@@ -34,6 +35,7 @@ ROUTES = {
 # `expires`: a tick that waited longer than its period is worth nothing, the next one does its work.
 BEAT = {
     "digest_journals": {"task": "ops.digest_journals", "schedule": 3600.0, "options": {"expires": 3600.0}},
+    "drill": {"task": "trading.drill", "schedule": 86_400.0, "options": {"expires": 3600.0}},
     "expire_requests": {"task": "ops.expire_requests", "schedule": 30.0, "options": {"expires": 30.0}},
 }
 

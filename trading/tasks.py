@@ -4,6 +4,7 @@ from uuid import UUID
 
 from celery import shared_task
 
+from trading import drill as exercise
 from trading.execution import flatten as flattening
 from trading.execution import machine
 from trading.execution import nudge as nudging
@@ -30,3 +31,8 @@ def flatten(job_id: str) -> None:
 @shared_task(name="trading.setup_venue")
 def setup_venue(venue: str) -> None:
     setup.set_up(venue)
+
+
+@shared_task(name="trading.drill")
+def drill() -> None:
+    exercise.run(lambda _: None)

@@ -213,6 +213,25 @@ _ROWS = (
         runbook="4",
     ),
     Alarm(
+        code="drill.failed",
+        severity="P1",
+        component="execution",
+        title=Text("The kill drill failed", "Учебная остановка не удалась"),
+        cause=Text(
+            "The exercise on paper venues did not end with everything cancelled and flat.",
+            "Упражнение на бумажных площадках не закончилось снятием всех ордеров и закрытием позиций.",
+        ),
+        consequence=Text(
+            "Stopping may not work when it is needed.",
+            "Остановка может не сработать, когда понадобится.",
+        ),
+        action=Text(
+            "Run `manage.py drill`, read which venue did not confirm, repair before anything new is opened.",
+            "Выполнить `manage.py drill`, найти площадку без подтверждения, исправить до новых открытий.",
+        ),
+        runbook="4",
+    ),
+    Alarm(
         code="guard.tripped",
         severity="P0",
         component="guards",
