@@ -62,6 +62,7 @@ faults: .venv/.dev ## ROUNDS=100 of killed and stopped processes; non-zero when 
 bench: .venv/.dev ## our figures beside reference figures of the same run
 	@$(PYTHON) -m tests.bench
 	@$(PYTHON) -m tests.bench.gate
+	@$(PYTHON) -m tests.bench.alerts
 	@exec $(PYTHON) -m tests.bench.execution
 
 lock: .venv/.dev ## compile the lock files from pyproject.toml

@@ -304,17 +304,14 @@ def reconciliation() -> Readings:
     return {v: Reading(Level.HOLD if v in old else Level.OK, old.get(v, "agrees"), now) for v in _enabled()}
 
 
-_highest_fence = 0
-
-
 def leader() -> Readings:
-    """A fence that went back means that two believe to lead."""
-    global _highest_fence
+    """A fence that went back means that two believe to lead. The highest seen is in the guard's own row."""
     fence = hooks.fence().fence
-    regressed = fence < _highest_fence
-    _highest_fence = max(fence, _highest_fence)
-    says = f"fence {fence} after {_highest_fence}" if regressed else f"fence {fence}"
-    return {"": Reading(Level.HOLD if regressed else Level.OK, says, timezone.now(), {"fence": fence})}
+    before = GuardState.objects.filter(name="leader", scope="").first()
+    highest = int(before.metrics.get("highest", 0)) if before else 0
+    says = f"fence {fence} after {highest}" if fence < highest else f"fence {fence}"
+    metrics = {"fence": fence, "highest": max(fence, highest)}
+    return {"": Reading(Level.HOLD if fence < highest else Level.OK, says, timezone.now(), metrics)}
 
 
 def _audit_chain() -> Probe:

@@ -20,7 +20,7 @@ from trading.venues.hub import Fact, FactKey, VenueHub
 from trading.venues.interface import VenueError
 
 #: Answers younger than this are not asked for again.
-FRESH_MS = 3_000
+FRESH_MS = 5_000
 PATIENCE_SEC = 1.0
 FIRST_PATIENCE_SEC = 4.0  # clients are made and connected
 

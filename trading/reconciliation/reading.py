@@ -31,23 +31,29 @@ class Read:
     since: datetime
 
 
-def venue(name: str, *, since: datetime) -> Read:
-    """What the venue says now. Raises VenueError when any part of it is not to be had."""
+def venue(name: str, *, since: datetime, wide: bool) -> Read:
+    """What the venue says now; `wide`: of orders on other instruments too. Raises VenueError when any part of
+    it is not to be had."""
     began = timezone.now()
     hub = get_hub()
-    answer = hub.call(_ask(hub.venue(name), _symbols(name), since), timeout=PATIENCE_SEC)
+    asking = _ask(hub.venue(name), symbols(name), since, wide=wide)
+    answer = hub.call(asking, timeout=PATIENCE_SEC)
     return Read(*answer, began, since)
 
 
 async def _ask(
-    asked: Venue, symbols: list[str], since: datetime
+    asked: Venue, ours: list[str], since: datetime, *, wide: bool
 ) -> tuple[Theirs, dict[tuple[str, str], FillReport]]:
-    """Trades last: one that comes meanwhile is seen, and its instrument is then busy."""
-    orders = await asked.open_orders()
+    """Trades last: one that comes meanwhile is seen, and its instrument is then busy.
+
+    wide: open orders of every instrument, which Binance counts as 40 requests; else of ours, one each.
+    """
+    listings = [await asked.open_orders()] if wide else [await asked.open_orders(each) for each in ours]
+    orders = [order for listing in listings for order in listing]
     positions = await asked.positions()
     reports = {
         (symbol, fill.trade_id): fill
-        for symbol in symbols + sorted({p.symbol for p in positions} - set(symbols))
+        for symbol in ours + sorted({p.symbol for p in positions} - set(ours))
         for fill in await asked.trades(symbol, since=since)
     }
     net: dict[str, Decimal] = defaultdict(Decimal)
@@ -64,7 +70,8 @@ async def _ask(
     return theirs, reports
 
 
-def _symbols(name: str) -> list[str]:
+def symbols(name: str) -> list[str]:
+    """Instruments on which we trade there, or ever did."""
     config = desk_config.active().trading
     ours = {pair.symbol for pair in config.pairs if name in pair.venues}
     return sorted(ours | set(Position.objects.filter(venue=name).values_list("symbol", flat=True)))

@@ -87,7 +87,10 @@ def _compare(venue: str) -> str:
     config = desk_config.active().trading.reconciliation
     state = ReconciliationState.objects.get(venue=venue)
     lookback = timedelta(minutes=config.lookback_minutes)
-    read = reading.venue(venue, since=(state.done_at or timezone.now()) - lookback)
+    # Orders where we trade nothing are looked for with the money, and while one is there.
+    elsewhere = waiting().filter(venue=venue).exclude(symbol__in=["", *reading.symbols(venue)]).exists()
+    wide = elsewhere or _money_is_due(state, config)
+    read = reading.venue(venue, since=(state.done_at or timezone.now()) - lookback, wide=wide)
     found = core.reconcile(reading.ours(venue, read), read.theirs)
     _heal(venue, found, read.reports)
     _cancel(venue, found)

@@ -14,7 +14,7 @@ from trading import risk_inputs
 from trading.execution.warm import warm_all
 
 log = structlog.get_logger()
-LOOK_SEC, FIGURES_SEC, TELL_SEC = 1.0, 5.0, 0.5
+LOOK_SEC, FIGURES_SEC, TELL_SEC = 1.0, 10.0, 0.5
 
 
 class Command(BaseCommand):

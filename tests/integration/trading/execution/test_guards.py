@@ -8,13 +8,14 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from leadership.models import Lease
 from ops import desk
 from ops.actions.base import Refusal
-from ops.models import HoldCause, Incident
+from ops.models import DeskState, HoldCause, Incident
 from risk import guards, runaway
 from risk.models import CancelClaim, GuardState
 from tests import factories
-from tests.database import tamper
+from tests.database import tamper, without_controls
 from tests.integration.trading.execution.bench import A, B, Bench, configure
 from trading import watch
 from trading.domain.reconcile import BreakKind
@@ -154,6 +155,44 @@ def test_a_broken_audit_chain_trips(bench: Bench) -> None:
     tamper("UPDATE ops_auditentry SET reason = 'nothing' WHERE seq = 1")
     reading = _audit_chain()()[""]
     assert (reading.level.value, "BROKEN" in reading.summary) == ("HOLD", True)
+
+
+def test_a_fence_that_goes_back_trips(bench: Bench) -> None:
+    _lease(7)
+    look("leader")
+    assert row("leader").level == "OK"
+    _lease(3)
+    assert look("leader") == ["leader"]
+    assert row("leader").summary == "fence 3 after 7"
+
+
+def _lease(fence: int) -> None:
+    with without_controls():
+        Lease.objects.update(fence=fence)
+
+
+def test_clear_and_resume_as_the_runbook_has_it(bench: Bench, later: Later) -> None:
+    """§7: the cause removed, the guard set to OK, the checklist green, two people resume."""
+    _two_orders_where_one_is_allowed(bench, later)
+    look("runaway_breaker")
+    assert DeskState.objects.get(pk=1).mode == "HOLD"
+    with pytest.raises(Refusal) as refused:
+        factories.submit("alice", "ops.resume")
+    assert {"guards", "hold_causes", "root_causes"} <= {line["name"] for line in refused.value.errors}
+    later(61)
+    look("")
+    factories.submit("alice", "risk.clear_guard", guard="runaway_breaker", reason="the two orders were mine")
+    incident = Incident.objects.get(code="guard.tripped", source="guard:runaway_breaker")
+    assert not Incident.objects.exclude(pk=incident.pk).exists(), list(
+        Incident.objects.values_list("source", "summary")
+    )
+    for action, more in (
+        ("ops.acknowledge_incident", {"comment": "seen"}),
+        ("ops.acknowledge_root_cause", {"text": "a limit of one"}),
+    ):
+        factories.submit("alice", action, incident_id=str(incident.pk), **more)
+    factories.resume()
+    assert DeskState.objects.get(pk=1).mode == "RUN"
 
 
 def test_a_silent_source_is_unknown_and_then_a_cause(bench: Bench, later: Later) -> None:
