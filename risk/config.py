@@ -46,6 +46,7 @@ class GuardConfig(BaseModel):
     max_fill_mismatch_ratio: Annotated[Decimal, Field(ge=0, le=1)]
     runaway_cooldown_sec: Annotated[int, Field(ge=1, le=86_400)]
     disconnect_max_sec: Annotated[int, Field(ge=1, le=3_600)]
+    gap_heal_sec: Annotated[int, Field(ge=1, le=600)]
     clock_skew_guard_ms: Annotated[int, Field(ge=1, le=60_000)]
     rate_warn: Annotated[Decimal, Field(gt=0, le=1)]
     rate_hold: Annotated[Decimal, Field(gt=0, le=1)]

@@ -17,8 +17,9 @@ from risk.guards import Guard, Probe
 from risk.guards import register as register_guard
 from risk.models import GuardState
 from risk.services import governor, snapshot
-from trading import desk_config, watch
+from trading import book_watch, desk_config, watch
 from trading.domain.execution_state import ExecutionState
+from trading.domain.market import Book
 from trading.domain.money import ZERO
 from trading.execution.nudge import nudge
 from trading.models import (
@@ -215,26 +216,22 @@ def clock_skew() -> Readings:
 
 
 def snapshot_diff() -> Readings:
-    """A crossed book is no book. Sequences are the scanner's to see; a venue of no pair has no books."""
+    """A book that lost a message and was not whole again within `gap_heal_sec`, or one that is crossed."""
+    now, limit = timezone.now(), timedelta(seconds=thresholds().gap_heal_sec)
+    found = {venue: Reading(Level.OK, "whole", now) for venue in _enabled()}
+    for (venue, symbol), since in book_watch.watch.gaps().items():
+        if now - since > limit:
+            says = f"{symbol}: a gap of {(now - since).total_seconds():.0f} s that no snapshot healed"
+            found[venue] = Reading(Level.HOLD, says, now)
     config = desk_config.active().trading
-    heard, now = watch.look(config), timezone.now()
-    traded = {str(venue) for pair in config.pairs for venue in pair.venues}
-    found = {
-        venue: Reading(Level.OK, "no pair trades there", now) for venue in _enabled() if venue not in traded
-    }
-    for pair in config.pairs:
-        for venue in pair.venues:
-            word = heard.get(FactKey("book", venue, pair.symbol))
-            if word is None or word.error is not None:
-                continue
-            book = word.answer
-            crossed = book.bids and book.asks and book.bids[0].price >= book.asks[0].price
-            reading = Reading(
-                Level.WARN if crossed else Level.OK, pair.symbol if crossed else "whole", word.at
-            )
-            if venue not in found or reading.level.tripped:
-                found[venue] = reading
+    for key, word in watch.look(config).items():
+        if key.kind == "book" and word.error is None and _crossed(word.answer):
+            found[key.venue] = Reading(Level.WARN, f"{key.symbol} is crossed", word.at)
     return found
+
+
+def _crossed(book: Book) -> bool:
+    return bool(book.bids and book.asks and book.bids[0].price >= book.asks[0].price)
 
 
 def maintenance_calendar() -> Readings:

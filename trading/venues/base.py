@@ -292,6 +292,10 @@ class CcxtVenue(ABC):
     def listening(self) -> bool:
         return self._streams.listening
 
+    @property
+    def gaps(self) -> Mapping[str, datetime]:
+        return self._streams.gaps
+
     def watch_book(self, symbol: str, *, depth: int = 50) -> AsyncIterator[Book]:
         return self._streams.book(symbol, depth=depth)
 

@@ -270,6 +270,11 @@ class Venue(Protocol):
         ...
 
     @property
+    def gaps(self) -> Mapping[str, datetime]:
+        """Books of `watch_book` that lost a message and have not been whole since: by symbol, since when."""
+        ...
+
+    @property
     def dead_man(self) -> DeadMan: ...
 
     async def arm_dead_man(self, symbol: str, *, timeout_sec: int) -> None:

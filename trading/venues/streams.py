@@ -8,6 +8,7 @@ silent for minutes before anything notices, so the reader keeps the time.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from trading.venues.pro import Listening
 
 News = OrderReport | FillReport
+SNAPSHOT_SEC = 3.0  # after a gap, before the connection itself is given up
 BEHIND = 10_000  # news that a reader may be behind before it is told to begin anew
 
 
@@ -32,6 +34,7 @@ class Streams:
         self._venue, self._connect = venue, connect
         self._client: Any = None
         self._opening = asyncio.Lock()
+        self.gaps: dict[str, datetime] = {}  # by symbol, since when; healed ones are gone
         self._readers: set[asyncio.Queue[News | BaseException]] = set()
 
     async def _ready(self) -> Any:
@@ -89,17 +92,30 @@ class Streams:
     # -- books --
 
     async def book(self, symbol: str, *, depth: int) -> AsyncIterator[Book]:
-        """A gap in the venue's sequence is healed by a new snapshot: no book from before it is yielded."""
+        """A gap in the venue's sequence is healed by a new snapshot: no book from before it is yielded.
+
+        When none comes in `SNAPSHOT_SEC`, the connection is given up and the stream ends."""
         client = await self._ready()
         size = self._venue.contract_size(symbol)
         while True:
             try:
-                book = await client.watch_order_book(symbol)
+                async with asyncio.timeout(SNAPSHOT_SEC if symbol in self.gaps else None):
+                    book = await client.watch_order_book(symbol)
             except (ccxt.ChecksumError, ccxt.InvalidNonce):
+                self.gaps.setdefault(symbol, datetime.now(UTC))
                 continue
             except (ccxt.BaseError, OSError, TimeoutError) as error:
+                if symbol in self.gaps:
+                    self._hang_up_books()
                 raise silence(self._venue.name, error) from error
+            self.gaps.pop(symbol, None)
             yield self._book(symbol, book, size, depth)
+
+    def _hang_up_books(self) -> None:
+        """A snapshot that was lost is not asked for again on the same connection: begin a new one."""
+        for url, socket in list(self._client.clients.items()):
+            if "/private" not in url:
+                socket.on_error(ccxt.NetworkError(f"{url}: no snapshot within {SNAPSHOT_SEC} s of a gap"))
 
     def _book(self, symbol: str, book: Any, size: Decimal, depth: int) -> Book:
         from trading.venues.base import at, utcnow

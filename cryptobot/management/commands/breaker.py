@@ -10,7 +10,7 @@ from cryptobot.notify import notify
 from ops.heartbeat import Progress, beat_forever
 from ops.notifications.service import Sender
 from risk import guards
-from trading import risk_inputs
+from trading import book_watch, risk_inputs
 from trading.execution.warm import warm_all
 
 log = structlog.get_logger()
@@ -36,11 +36,13 @@ class Command(BaseCommand):
         telling.start()
         notify("READY=1")
         while True:
+            self._quietly(book_watch.watch.follow)
             self._quietly(guards.evaluate)
             progress.tick()
             if stopping.wait(LOOK_SEC):
                 break
         heart.stop()
+        book_watch.watch.stop()
         reading.join()
         telling.join()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = ("any", "public", "private")
+KINDS = ("any", "public", "snapshot", "private")  # a whole book is public too
 EFFECTS = ("gap", "duplicate", "reorder", "late", "hang_up", "half_open")
 
 
@@ -35,7 +35,8 @@ class StreamFault:
 
     def strikes(self, kind: str) -> bool:
         """Counts the frame when it is one of its kind."""
-        if self.kind not in ("any", kind) or (self.count is not None and self.hits >= self.count):
+        concerned = self.kind in ("any", kind) or (self.kind, kind) == ("public", "snapshot")
+        if not concerned or (self.count is not None and self.hits >= self.count):
             return False
         self.seen += 1
         if self.seen <= self.skip:

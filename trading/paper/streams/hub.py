@@ -41,7 +41,7 @@ class Connection:
         self._put(frame)
 
     def tell(self, frame: str, kind: str) -> None:
-        """News; `kind` is public or private."""
+        """News; `kind` is public, snapshot (a whole book) or private."""
         if self.silent:
             return
         fault = self._faults.strike(kind)
@@ -176,7 +176,7 @@ class Streams:
                 levels = shown.changed(*self.dialect.dialect.book_levels(shown.base), sequence)
                 if levels is not None:
                     frame = self.dialect.book(topic, shown, *levels, first=not since, since=since)
-                    connection.tell(frame, "public")
+                    connection.tell(frame, "public" if since else "snapshot")
 
     def end_all(self, code: int = WSCloseCode.GOING_AWAY) -> None:
         for connection in list(self.connections):

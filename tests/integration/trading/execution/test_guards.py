@@ -1,5 +1,6 @@
 """Each guard: its cause made for real, HOLD and an incident, no clear while it persists, then a clear."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,11 +18,12 @@ from risk.models import CancelClaim, GuardState
 from tests import factories
 from tests.database import tamper, without_controls
 from tests.integration.trading.execution.bench import A, B, Bench, configure
-from trading import watch
+from trading import book_watch, watch
 from trading.domain.reconcile import BreakKind
 from trading.guards import _audit_chain
 from trading.models import FlattenJob, ReconciliationBreak
 from trading.paper import orders as paper
+from trading.paper.streams.faults import StreamFault
 from trading.venues import get_hub
 
 Later = Callable[[float], None]
@@ -261,3 +263,34 @@ def test_a_breached_cap_flattens_when_so_configured(
     configure(max_total_notional_usdt=1000, flatten_on_breach=str(told).lower())
     assert look("kill_caps") == ["kill_caps"]
     assert FlattenJob.objects.filter(kind="flatten").count() == told
+
+
+def test_frames_that_are_dropped_for_long_trip_and_whole_books_do_not(bench: Bench) -> None:
+    configure(gap_heal_sec=1)
+    followed = book_watch.watch
+    try:
+        followed.follow()
+        _until(lambda: bench.paper[A].streams.watching and bench.paper[B].streams.watching)
+        look("snapshot_diff")
+        assert row("snapshot_diff", B).level == "OK"
+        faults = bench.paper[B].streams.faults
+        faults.add(StreamFault("gap", "public"))
+        faults.add(StreamFault("gap", "snapshot", count=None))  # what would heal it
+        _until(lambda: look("snapshot_diff") == [f"snapshot_diff@{B}"])
+        assert "no snapshot healed" in row("snapshot_diff", B).summary
+        assert row("snapshot_diff", A).level == "OK"
+        with pytest.raises(Refusal, match="its cause persists"):
+            factories.submit("alice", "risk.clear_guard", guard="snapshot_diff", scope=B)
+        bench.paper[B].streams.faults.clear()
+        _until(lambda: not [key for key in followed.gaps() if key[0] == B])
+        factories.submit("alice", "risk.clear_guard", guard="snapshot_diff", scope=B)
+        assert row("snapshot_diff", B).level == "OK"
+    finally:
+        followed.stop()
+
+
+def _until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
