@@ -188,11 +188,9 @@ def test_clear_and_resume_as_the_runbook_has_it(bench: Bench, later: Later) -> N
     assert not Incident.objects.exclude(pk=incident.pk).exists(), list(
         Incident.objects.values_list("source", "summary")
     )
-    for action, more in (
-        ("ops.acknowledge_incident", {"comment": "seen"}),
-        ("ops.acknowledge_root_cause", {"text": "a limit of one"}),
-    ):
-        factories.submit("alice", action, incident_id=str(incident.pk), **more)
+    named = str(incident.pk)
+    factories.submit("alice", "ops.acknowledge_incident", incident_id=named, comment="seen")
+    factories.submit("alice", "ops.acknowledge_root_cause", incident_id=named, text="a limit of one")
     factories.resume()
     assert DeskState.objects.get(pk=1).mode == "RUN"
 
