@@ -77,6 +77,8 @@ class Environment(BaseSettings):
     leader_lock_ttl_sec: Annotated[int, Field(ge=2)] = 20
     leader_lock_stale_sec: Annotated[int, Field(ge=2)] | None = None
 
+    #: Paper only: DATA_DIR of another desk, to trade on its paper venues; unset: a desk runs its own.
+    paper_venues_dir: Directory | None = None
     #: Paper only, over `trading.paper.market` of the config: "generator" or "recording:<folder>".
     paper_market: Annotated[str, AfterValidator(_market)] = ""
 
@@ -114,12 +116,12 @@ class Environment(BaseSettings):
 
     def _cross_problems(self) -> list[str]:
         problems = []
-        if self.feature_leader_lock:
-            problems.append("FEATURE_LEADER_LOCK=1: this build runs a single instance; accepted: 0")
         if self.stale_sec < 2 * self.leader_lock_ttl_sec:
             problems.append("LEADER_LOCK_STALE_SEC: accepted: at least twice LEADER_LOCK_TTL_SEC")
         if (problem := self._market_problem()) is not None:
             problems.append(f"PAPER_MARKET={self.paper_market}: {problem}")
+        if self.paper_venues_dir and self.exchange_profile != "paper":
+            problems.append("PAPER_VENUES_DIR: accepted with EXCHANGE_PROFILE=paper only")
         if self.exchange_profile == "live":
             if not self.risk_checks_enabled:
                 problems.append("RISK_CHECKS_ENABLED=0: accepted in live: 1")
@@ -145,6 +147,11 @@ class Environment(BaseSettings):
     @property
     def stale_sec(self) -> int:
         return self.leader_lock_stale_sec or max(2 * self.leader_lock_ttl_sec, 60)
+
+    @property
+    def paper_dir(self) -> Path:
+        """Where `paper-venues.json` is, with the addresses and keys of the paper venues."""
+        return self.paper_venues_dir or self.data_dir
 
     @property
     def embedded(self) -> bool:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from ops import access, models, second_factor, selectors
+from ops import access, desk, hooks, models, second_factor, selectors
 from ops.actions import approvals
 from ops.admin_base import Journal, ReadOnly, WithRights, as_text
 from ops.incidents import catalogue
@@ -84,7 +84,7 @@ class DeskStateAdmin(ReadOnly):
 
     def offers(self, obj: models.DeskState, user: User) -> list[tuple[str, dict[str, Any]]]:
         turn = ("ops.safe_mode", {"enabled": str(not obj.safe_mode).lower()})
-        return [("ops.hold", {}) if obj.mode == models.Mode.RUN else ("ops.resume", {}), turn]
+        return [("ops.hold", {}) if desk.runs(obj, hooks.fence()) else ("ops.resume", {}), turn]
 
 
 @admin.register(models.HoldCause)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from ops import audit
 from ops.actions.base import Actor
+from ops.hooks import Term
 from ops.incidents import service as incidents
 from ops.models import ApprovalRequest, DeskState, Envelope, HoldCause, Mode
 
@@ -21,6 +22,12 @@ STARTED = "desk.start"
 
 def get_state() -> DeskState:
     return DeskState.objects.get(pk=1)
+
+
+def runs(state: DeskState, term: Term) -> bool:
+    """Whether the desk is in RUN for whoever acts under `term`: the leader, and under no other term than the
+    one that went to RUN. A takeover is thereby HOLD in the moment it happens, whatever the row still says."""
+    return state.mode == Mode.RUN and term.leader and state.fence == term.fence
 
 
 def lock() -> DeskState:

@@ -19,16 +19,23 @@ class Term:
 
 
 _fence: Callable[[], Term] | None = None
+_hold_term: Callable[[], Term] | None = None
 
 
-def provide_fence(provider: Callable[[], Term]) -> None:
-    global _fence
-    _fence = provider
+def provide_fence(provider: Callable[[], Term], hold: Callable[[], Term]) -> None:
+    global _fence, _hold_term
+    _fence, _hold_term = provider, hold
 
 
 def fence() -> Term:
     """The term under which this instance acts. Nobody to ask: not the leader."""
     return _fence() if _fence else Term(leader=False, fence=0, fencing_id=None)
+
+
+def hold_term() -> Term:
+    """The same inside a transaction: until it ends no other term begins. `leader` only where this instance may
+    open: not while it gives its lease away."""
+    return _hold_term() if _hold_term else Term(leader=False, fence=0, fencing_id=None)
 
 
 _facts: dict[str, Callable[[], Any]] = {}

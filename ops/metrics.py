@@ -151,8 +151,8 @@ def _build() -> Iterable[Metric]:
 
 
 def _desk() -> Iterable[Metric]:
-    state, lead = desk.get_state(), overview.leader()
-    effective = overview.effective_mode(state, leader=lead["leader"])
+    state, term = desk.get_state(), hooks.fence()
+    effective = overview.effective_mode(state, term)
     mode = gauge("mode", "1 for the effective mode of this instance", ["mode"])
     for name in Mode.values:
         mode.add_metric([name], float(name == effective))
@@ -165,8 +165,8 @@ def _desk() -> Iterable[Metric]:
         causes,
         value("safe_mode", "1 while executions are dry-run plans", float(state.safe_mode)),
         value("state_version", "Version of the desk's state", state.version),
-        value("leader", "1 when this instance leads", float(lead["leader"])),
-        value("fence", "Term under which this instance acts", lead["fence"]),
+        value("leader", "1 when this instance leads", float(term.leader)),
+        value("fence", "Term under which this instance acts", term.fence),
     ]
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ops import config, desk, heartbeat, hooks, status
+from ops import config, desk, hooks, status
 from ops.actions.policy import default_quorum
 from ops.incidents import service as incidents
 from ops.models import ApprovalRequest, DeskState, HoldCause, Mode
@@ -92,13 +92,12 @@ def _p0(row: Row) -> Status:
 # --- the desk's state --------------------------------------------------------
 
 
-def effective_mode(state: DeskState, *, leader: bool) -> str:
+def effective_mode(state: DeskState, term: hooks.Term) -> str:
     """Only the leader may be in RUN: everybody else is in HOLD whatever the row says."""
-    return state.mode if leader else Mode.HOLD.value
+    return Mode.RUN.value if desk.runs(state, term) else Mode.HOLD.value
 
 
-def leader() -> dict[str, Any]:
-    term = hooks.fence()
+def leader(term: hooks.Term) -> dict[str, Any]:
     return {
         "leader": term.leader,
         "fencing_id": term.fencing_id,
@@ -153,8 +152,8 @@ def approvals_pending() -> int:
 
 def state() -> dict[str, Any]:
     """`GET /api/ui/state`: from rows alone, no probes."""
-    row, lead = desk.get_state(), leader()
-    mode = effective_mode(row, leader=lead["leader"])
+    row, term = desk.get_state(), hooks.fence()
+    mode = effective_mode(row, term)
     causes = list(desk.causes())
     unresolved = sum(c.state == HoldCause.State.OPEN for c in causes)
     return {
@@ -165,7 +164,7 @@ def state() -> dict[str, Any]:
         "state_version": row.version,
         "changed_at": row.changed_at,
         "hold": [cause(each) for each in causes],
-        "leader": lead,
+        "leader": leader(term),
         "config_version": config.active().version,
         "open": {
             "approvals": approvals_pending(),
@@ -195,13 +194,13 @@ def overview() -> dict[str, Any]:
 
 
 def _desk_facts() -> dict[str, Any]:
-    row, lead = desk.get_state(), leader()
-    mode = effective_mode(row, leader=lead["leader"])
+    row, term = desk.get_state(), hooks.fence()
+    mode = effective_mode(row, term)
     return {
         "mode": mode,
         "hold": [cause(each) for each in desk.causes()],
         "flags": flags(row, mode=mode),
-        "leader": lead,
+        "leader": leader(term),
         "approvals_pending": approvals_pending(),
         "incidents_open": incidents.counts(),
     }
@@ -238,10 +237,10 @@ def readiness() -> dict[str, Any]:
     """`GET /live-readiness` (spec 5), as far as it has sources. HOLD is no reason not to be ready."""
     snapshot = status.snapshot()
     health, journal, settled = _own_health(snapshot), snapshot.ok("audit_chain"), _config_ok(snapshot)
-    term, row, hb_age = hooks.Term(leader=False, fence=0, fencing_id=None), None, None
+    term, row, lease = hooks.Term(leader=False, fence=0, fencing_id=None), None, None
     if snapshot.database_answers:
-        term, row = hooks.fence(), desk.get_state()
-        hb_age = heartbeat.last_age_sec(settings.INSTANCE)
+        term, row, lease = hooks.fence(), desk.get_state(), hooks.fact("lease")
+    lease = lease or dict.fromkeys(("hb_age_sec", "leader_hb_age_sec", "holder"))
     reasons = [
         *([] if term.leader else ["not the leader"]),
         *health,
@@ -254,8 +253,11 @@ def readiness() -> dict[str, Any]:
         "leader": term.leader,
         "fencing_id": term.fencing_id if term.leader else None,
         "fence": term.fence or None,
-        "hb_age_sec": None if hb_age is None else round(hb_age, 3),
-        "mode": effective_mode(row, leader=term.leader) if row else None,
+        "hb_age_sec": lease["hb_age_sec"],
+        "leader_hb_age_sec": lease["leader_hb_age_sec"],
+        "holder": lease["holder"],
+        **(hooks.fact("lease_deadline") or {}),
+        "mode": effective_mode(row, term) if row else None,
         "unresolved_orders": snapshot.facts.get("unresolved_orders"),
         "health_ok": not health,
         "journal_ok": journal,

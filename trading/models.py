@@ -213,7 +213,10 @@ class OrderIntent(models.Model):
 
     class Meta:
         ordering = ["id"]
-        indexes = [models.Index(fields=["venue", "venue_order_id"])]
+        indexes = [
+            models.Index(fields=["venue", "venue_order_id"]),
+            models.Index(fields=["fence"], name="order_intent_fence"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["leg", "attempt"], name="order_attempt_once"),
             models.UniqueConstraint(

@@ -292,7 +292,7 @@ def executions() -> Reading:
 
 def paper_venues() -> Reading:
     """The simulators answer their control endpoint; faults that somebody injected are named."""
-    known = json.loads((settings.ENV.data_dir / "paper-venues.json").read_text())
+    known = json.loads((settings.ENV.paper_dir / "paper-venues.json").read_text())
     faults = {
         name: _faults(venue["base_url"], known["control_token"]) for name, venue in known["venues"].items()
     }

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from celery import shared_task
 
+from leadership import services as leadership
 from trading import drill as exercise
 from trading.execution import flatten as flattening
 from trading.execution import machine
@@ -23,6 +24,8 @@ def drive(execution_id: str) -> None:
 @shared_task(name="trading.flatten")
 def flatten(job_id: str) -> None:
     key = UUID(job_id)
+    if not leadership.on_duty():
+        return  # the leader's sweep finds it
     again = flattening.advance(key)
     if again is not None:
         nudging.nudge("trading.flatten", key, after=again)
@@ -35,4 +38,6 @@ def setup_venue(venue: str) -> None:
 
 @shared_task(name="trading.drill")
 def drill() -> None:
-    exercise.run(lambda _: None)
+    """Beat runs on every instance; the exercise is the leader's."""
+    if leadership.current().leader:
+        exercise.run(lambda _: None)

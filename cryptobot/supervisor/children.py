@@ -19,6 +19,10 @@ DJANGO = (sys.executable, "manage.py")
 CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "cryptobot")
 
 
+#: Stopped before the others: it gives the lease back when they have finished.
+KEEPER = "leader-keeper"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Child:
     """`launch` is asked at every start. `ready` None: the child says READY=1 itself (cryptobot.notify)."""
@@ -53,9 +57,9 @@ def services(env: Environment) -> list[Child]:
 def paper_venues(env: Environment) -> list[Child]:
     """After `desk_start`, which stores the configuration that names their market; before the rest, which
     reads their addresses and keys."""
-    if env.exchange_profile != "paper":
+    if env.exchange_profile != "paper" or env.paper_venues_dir is not None:
         return []
-    file = env.data_dir / "paper-venues.json"
+    file = env.paper_dir / "paper-venues.json"
     return [_python(env, "paper-venues", *DJANGO, "paper_venues", ready=lambda: _all_listen(file))]
 
 
@@ -64,6 +68,7 @@ def desk(env: Environment) -> list[Child]:
     web = ("-m", "daphne", "-v", "0", "-b", env.host, "-p", str(env.port), "cryptobot.web:application")
     beat_file = str(env.data_dir / "celerybeat-schedule")
     return [
+        _python(env, KEEPER, *DJANGO, "leader_keeper"),
         _python(env, "web", sys.executable, *web, ready=lambda: _healthy(env)),
         _worker(env, "worker-execution", f"execution.{env.instance}"),
         _python(env, "sweeper", *DJANGO, "sweeper"),

@@ -11,6 +11,9 @@ from cryptobot.supervisor.loop import StopRequestedError, Supervisor
 from cryptobot.supervisor.output import Output
 from cryptobot.supervisor.preflight import UnfitHostError, check_host
 
+#: Longer than the keeper itself waits for the others to finish.
+KEEPER_GRACE_SEC = 30.0
+
 
 def main() -> int:
     """Run a desk until told to stop. Returns the exit code: 0 stopped, 1 refused to start."""
@@ -73,6 +76,8 @@ def _start(supervisor: Supervisor, env: Environment) -> None:
 def _stop(supervisor: Supervisor) -> None:
     """The desk first, then what it stands on."""
     supervisor.say("stopping; once more to stop at once")
+    if children.KEEPER in supervisor.children:
+        supervisor.stop([children.KEEPER], grace_sec=KEEPER_GRACE_SEC)
     below = [name for name in ("postgres", "valkey") if name in supervisor.children]
     supervisor.stop([name for name in supervisor.children if name not in below])
     supervisor.stop(below)

@@ -148,6 +148,8 @@ class Action(Generic[InputT]):
     listed: ClassVar[bool] = True
     #: Whether a login of this host may do it without being a person of the desk: it only ever stops.
     stops: ClassVar[bool] = False
+    #: Whether it is done by the leader alone where it increases risk; what decides who leads is not.
+    fenced: ClassVar[bool] = True
     #: A role of which at least one approver must be.
     vote_from: ClassVar[str] = ""
 

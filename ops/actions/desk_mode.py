@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ops import checklist, desk
+from ops import checklist, desk, hooks
 from ops.actions.base import Action, Context, Danger, Outcome, Refusal, Status
 from ops.actions.inputs import arg
 from ops.actions.registry import register
@@ -85,7 +85,7 @@ class Resume(Action[ScopeInput]):
         _require_key(ctx.input)
         closing = self._closing(ctx.input)
         whole = ctx.input.pair == desk.DESK
-        if not closing and not (whole and desk.get_state().mode == Mode.HOLD):
+        if not closing and not (whole and not desk.runs(desk.get_state(), hooks.fence())):
             raise Refusal("resume.not_in_hold", f"{self.target(ctx.input)} is not in HOLD")
         require_ready(ctx.evidence)
         return None
@@ -109,7 +109,7 @@ class Resume(Action[ScopeInput]):
         state = desk.lock()
         if ctx.input.pair == desk.DESK:
             desk.close_causes()
-            desk.change(state, mode=Mode.RUN, approval=ctx.approval)
+            desk.change(state, mode=Mode.RUN, fence=hooks.fence().fence, approval=ctx.approval)
         else:
             desk.close_causes(ctx.input.pair)
         return _mode(state)

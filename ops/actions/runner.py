@@ -16,7 +16,7 @@ import structlog
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Model
 
-from ops import access, audit, desk
+from ops import access, audit, desk, hooks
 from ops.actions import approvals, once, policy, registry
 from ops.actions.base import Action, Actor, Context, Credential, Danger, Outcome, Refusal, Source, Status
 from ops.actions.inputs import is_text, parse, without_secrets
@@ -154,6 +154,7 @@ def _judged(action: Action[Any], ctx: Context[Any]) -> Outcome:
     early = action.check(ctx)
     if early is not None:
         return audited(action, ctx, early)
+    require_leader(action, ctx)
     requirement = policy.requirement(action)
     needed = action.approvals_needed(ctx, requirement.quorum)
     if not needed:
@@ -195,6 +196,13 @@ def require(actor: Actor, permission: str, objects: Iterable[Model] = ()) -> Non
 
 def _denied(actor: Actor, permission: str) -> Refusal:
     return Refusal("permission.denied", f"{actor.name} does not hold {permission}", status=403)
+
+
+def require_leader(action: Action[Any], ctx: Context[Any]) -> None:
+    """What increases risk is the leader's (spec 5); the term is held until the transaction ends. Stops never
+    ask. Raises Refusal `leader.not_here`."""
+    if action.fenced and action.risk(ctx.input) is Danger.INCREASES and not hooks.hold_term().leader:
+        raise Refusal("leader.not_here", "this instance does not lead: do it on the one that does")
 
 
 def require_words(**texts: Any) -> None:

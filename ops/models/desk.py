@@ -24,6 +24,7 @@ class DeskState(models.Model):
     post_only = models.BooleanField(default=False)
     reduce_only = models.BooleanField(default=False)
     version = models.BigIntegerField(default=1)
+    fence = models.BigIntegerField(default=0, help_text="The term that went to RUN: no other is in RUN by it")
     changed_at = models.DateTimeField(default=timezone.now)
     approval = models.ForeignKey(
         ApprovalRequest,

@@ -198,7 +198,7 @@ class Launch(Action[LaunchInput]):
 
     def check(self, ctx: Context[LaunchInput]) -> Outcome | None:
         state = desk.get_state()
-        if state.mode == Mode.RUN and not state.safe_mode:
+        if desk.runs(state, hooks.fence()) and not state.safe_mode:
             raise Refusal("launch.running", "the desk runs already, with SAFE_MODE off")
         require_ready(ctx.evidence)
         return None
@@ -226,7 +226,8 @@ class Launch(Action[LaunchInput]):
     def execute(self, ctx: Context[LaunchInput]) -> Outcome:
         state = desk.lock()
         desk.close_causes()
-        desk.change(state, mode=Mode.RUN, safe_mode=False, approval=ctx.approval)
+        fence = hooks.fence().fence
+        desk.change(state, mode=Mode.RUN, safe_mode=False, fence=fence, approval=ctx.approval)
         envelope = ctx.input.envelope
         granted = envelopes.as_dict(_grant(ctx.approval, envelope)) if envelope else None
         body = plain({"mode": state.mode, "safe_mode": state.safe_mode, "envelope": granted})

@@ -221,8 +221,11 @@ def _require_run(state: Any, priced: Priced) -> None:
             status=423,
             errors=[{"cause": cause} for cause in causes],
         )
-    if not hooks.fence().leader:
+    term = hooks.fence()
+    if not term.leader:
         raise Refusal("leader.not_leader", "this instance does not lead", status=423)
+    if not desk.runs(state, term):
+        raise Refusal("desk.hold", f"term {term.fence} has not been resumed yet", status=423)
     if state.reduce_only:
         raise Refusal("desk.reduce_only", "REDUCE_ONLY is on: nothing new may open", status=423)
 

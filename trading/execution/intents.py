@@ -31,13 +31,15 @@ def write_opening(
 
 
 def write_repair(
-    execution: Execution, leg: Leg, write: Write, book: Book, config: ExecutionConfig
+    execution: Execution, leg: Leg, write: Write, book: Book, config: ExecutionConfig, *, fence: int
 ) -> OrderIntent:
-    """A hedge, a reversal or a close: IOC, priced off a fresh book, with a collar that widens each round."""
+    """A hedge, a reversal or a close: IOC, priced off a fresh book, with a collar that widens each round.
+    fence: of the term that writes it, which need not be the one that opened."""
     price = collared(book, write.side, leg.tick, write.round_no, config)
     if write.worst is not None:
         price = _within(price, write.worst, write.side, leg.tick)
     order = _intent(execution, leg, write.purpose, write.side, write.qty, write.attempt, price, config)
+    order.fence = fence
     order.reduce_only = not write.purpose.opens and _reduces(leg, write.side, write.qty)
     order.save(force_insert=True)
     return order

@@ -15,6 +15,7 @@ import structlog
 from django.db import connection
 from django.utils import timezone
 
+from leadership import services as leadership
 from trading import desk_config
 from trading.domain.order_state import OrderState
 from trading.execution.fills import Heard, record
@@ -94,9 +95,10 @@ class Listener:
             return None
 
     def _follow_config(self) -> None:
-        """A stream for each enabled venue; one that ended by a bug begins again."""
+        """A stream for each enabled venue, none on a standby; one that ended by a bug begins again."""
         hub = get_hub()
-        wanted = {str(name) for name, v in desk_config.active().trading.venues.items() if v.enabled}
+        venues = desk_config.active().trading.venues.items() if leadership.on_duty() else ()
+        wanted = {str(name) for name, v in venues if v.enabled}
         for venue in self._streams.keys() - wanted:
             self._streams.pop(venue).cancel()
         for venue in wanted:

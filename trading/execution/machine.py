@@ -17,9 +17,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from leadership import services as leadership
 from ops import desk
 from ops.incidents.service import alarm
-from ops.models import DeskState, Mode
+from ops.models import DeskState
 from risk import guards, reservations, runaway
 from trading import desk_config, failpoints
 from trading.config import SEND_WITHIN, ExecutionConfig
@@ -81,6 +82,7 @@ class Claimed:
     """These orders are ours to send: `sent_at` is committed, the network call has not been made."""
 
     orders: tuple[int, ...]
+    leaves_by: float  # CLOCK_BOOTTIME, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,28 @@ class Quote:
 
     keys: tuple[tuple[str, str], ...]
     any_will_do: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a step may do: the desk's state and our standing to the lease, both held until it commits."""
+
+    state: DeskState
+    standing: leadership.Standing
+
+    @property
+    def runs(self) -> bool:
+        return desk.runs(self.state, self.standing.term(leader=self.standing.opens))
+
+    @property
+    def reduces_only(self) -> bool:
+        """While nobody leads, any instance may reduce, and none may hedge by buying more."""
+        return self.state.reduce_only or not self.standing.leads
+
+    def leaves_by(self) -> float:
+        """What is claimed now leaves by then or never: soon, and within our term."""
+        soon = self.standing.asked_at + SEND_WITHIN.total_seconds()
+        return soon if self.standing.deadline is None else min(soon, self.standing.deadline)
 
 
 Next = Claimed | Read | Observe | Quote | Wait | Rest
@@ -118,11 +142,11 @@ def drive(execution_id: UUID) -> timedelta | None:
                 if pause > PATIENCE or time.monotonic() > turn_ends:
                     return pause
                 time.sleep(pause.total_seconds())
-            case Claimed(orders=orders):
+            case Claimed(orders=orders, leaves_by=by):
                 failpoints.reach(failpoints.AFTER_CLAIM)
-                _visit(execution_id, orders, cancel=None)
+                _visit(orders, leaves_by=by)
             case Read(orders=orders, cancel=cancel):
-                _visit(execution_id, orders, cancel=cancel)
+                _visit(orders, cancel=cancel)
             case Observe(orders=orders):
                 observing.observe(orders)
             case Quote(keys=keys, any_will_do=any_will_do):
@@ -152,8 +176,11 @@ def _step(execution_id: UUID, quotes: Quotes, *, alone: bool) -> Next:
         execution = Execution.objects.select_for_update().get(pk=execution_id)
         # The lock on the desk row makes HOLD exact: after its commit no opening order is claimed.
         state = desk.lock() if alone else desk.lock_shared()
+        standing = leadership.standing(hold=True)
+        if not standing.on_duty:
+            return Rest()  # another instance leads and drives it: nothing is written here
         before = execution.state
-        following = _advance(execution, config.trading.execution, quotes, state, alone=alone)
+        following = _advance(execution, config.trading.execution, quotes, Desk(state, standing), alone=alone)
         _schedule(execution, following)
         _report(execution, before, config.trading.execution)
         return following
@@ -182,13 +209,15 @@ def _report(execution: Execution, before: str, config: ExecutionConfig) -> None:
 
 
 def _advance(
-    execution: Execution, config: ExecutionConfig, quotes: Quotes, state: DeskState, *, alone: bool
+    execution: Execution, config: ExecutionConfig, quotes: Quotes, now_is: Desk, *, alone: bool
 ) -> Next:
     """Decide and write, again and again, until the next thing to do is not a matter of rows."""
     while True:
         now = timezone.now()
         legs = {leg.index: leg for leg in execution.legs.prefetch_related("orders")}
-        snap = _snapshot(execution, legs, state)
+        if _discard_of_older_terms(legs, now_is.standing.fence, now):
+            continue
+        snap = _snapshot(execution, legs, now_is)
         nakedness.watch(execution, snap.legs, now=now)
         snap = replace(snap, naked_since=execution.naked_since)
         if quotes:
@@ -198,8 +227,10 @@ def _advance(
             case Move(to=ExecutionState.QUARANTINED) if not alone:
                 raise _AlarmError
             case Send(orders=ids):
-                refused = () if execution.dry_run else not_allowed(ids, legs, state)
-                return _refuse(execution, refused, now, alone=alone) if refused else _claim(ids, now)
+                refused = () if execution.dry_run else _not_allowed(ids, legs, now_is)
+                if refused:
+                    return _refuse(execution, refused, now, alone=alone)
+                return _claim(ids, now, leaves_by=now_is.leaves_by())
             case Appraise():
                 return Quote(tuple(map(_key, legs.values())), any_will_do=True)
             case Wait(until=until):
@@ -215,7 +246,7 @@ def _advance(
                 if not priced or (len(priced) < len(writes) and not execution.close_forced):
                     keys = tuple(_key(legs[w.leg]) for w in writes)
                     return Quote(keys, any_will_do=execution.close_forced)
-                _write_repairs(execution, legs, priced, quotes, config)
+                _write_repairs(execution, legs, priced, quotes, config, fence=now_is.standing.fence)
                 quotes = {}
 
 
@@ -225,6 +256,8 @@ def _write_repairs(
     writes: tuple[Write, ...],
     quotes: Quotes,
     config: ExecutionConfig,
+    *,
+    fence: int,
 ) -> None:
     """Orders in place of `writes`, or none and an end of the close where it would cost more than allowed."""
     writes = slicing.matched(writes, legs, quotes, config)
@@ -233,7 +266,7 @@ def _write_repairs(
         return
     for write in writes:
         leg = legs[write.leg]
-        intents.write_repair(execution, leg, write, quotes[_key(leg)], config)
+        intents.write_repair(execution, leg, write, quotes[_key(leg)], config, fence=fence)
         if write.purpose is not Purpose.CLOSE:
             failpoints.reach(failpoints.IN_RESCUE)
 
@@ -266,25 +299,45 @@ def _key(leg: Leg) -> tuple[str, str]:
     return (leg.venue, leg.symbol)
 
 
-def _snapshot(execution: Execution, legs: Mapping[int, Leg], state: DeskState) -> Snapshot:
+def _not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], now_is: Desk) -> tuple[int, ...]:
+    return not_allowed(ids, legs, runs=now_is.runs, reduce_only=now_is.reduces_only)
+
+
+def _discard_of_older_terms(legs: Mapping[int, Leg], fence: int, now: datetime) -> bool:
+    """Orders that an older term wrote and never sent are written anew or not at all: the database refuses
+    them. True when there were any."""
+    old = tuple(
+        order.pk
+        for leg in legs.values()
+        for order in leg.orders.all()
+        if order.state == OrderState.INTENT_WRITTEN and order.fence != fence
+    )
+    if old:
+        _settle_unsent(old, f"of an older term than {fence}", now)
+    return bool(old)
+
+
+def _snapshot(execution: Execution, legs: Mapping[int, Leg], now_is: Desk) -> Snapshot:
     return Snapshot(
         state=ExecutionState(execution.state),
         policy=Policy(execution.policy),
         hard_leg=execution.hard_leg,
         closing=execution.closing,
         closing_to=execution.closing_to,
-        opening_blocked=not execution.dry_run and _opening_blocked(state, legs),
+        opening_blocked=not execution.dry_run
+        and (execution.fence != now_is.standing.fence or _opening_blocked(now_is, legs)),
         since=execution.since,
         legs=(_leg_view(legs[0]), _leg_view(legs[1])),
-        reducing_only=state.reduce_only and not execution.dry_run,
+        reducing_only=now_is.reduces_only and not execution.dry_run,
         ordered=Rescue(execution.ordered) if execution.ordered else None,
     )
 
 
-def _opening_blocked(state: DeskState, legs: Mapping[int, Leg]) -> bool:
-    """HOLD, SAFE_MODE, REDUCE_ONLY, POST_ONLY with an order that takes, or a cause that covers a venue or an
+def _opening_blocked(now_is: Desk, legs: Mapping[int, Leg]) -> bool:
+    """No RUN under our term, SAFE_MODE, REDUCE_ONLY, POST_ONLY with an order that takes, or a cause that covers a venue or an
     instrument of these legs."""
-    if state.mode != Mode.RUN or state.safe_mode or state.reduce_only:
+    state = now_is.state
+    if not now_is.runs or state.safe_mode or state.reduce_only:
         return True
     if settings.ENV.risk_checks_enabled and guards.stale():
         return True
@@ -368,25 +421,27 @@ def _refuse(execution: Execution, ids: tuple[int, ...], now: datetime, *, alone:
     return Rest()
 
 
-def _claim(ids: tuple[int, ...], now: datetime) -> Claimed | Wait:
+def _claim(ids: tuple[int, ...], now: datetime, *, leaves_by: float) -> Claimed | Wait:
     """INTENT_WRITTEN → SENDING with `sent_at`, committed before any byte leaves. The row count is the
     verdict."""
     claimed = OrderIntent.objects.filter(pk__in=ids, state=OrderState.INTENT_WRITTEN).update(
         state=OrderState.SENDING, sent_at=now
     )
-    return Claimed(ids) if claimed == len(ids) else Wait(now)
+    return Claimed(ids, leaves_by) if claimed == len(ids) else Wait(now)
 
 
-def _visit(execution_id: UUID, ids: tuple[int, ...], *, cancel: bool | None) -> None:
+def _visit(ids: tuple[int, ...], *, leaves_by: float | None = None, cancel: bool = False) -> None:
     """Visit the venues side by side; write each answer down as it comes, without waiting for the others.
 
-    cancel: None sends the orders, otherwise they are read (and first cancelled when true).
+    leaves_by: the orders are sent, by then or never; without it they are read, after a cancel where asked.
     """
     config = desk_config.active().trading
     orders = OrderIntent.objects.select_related("leg__execution").in_bulk(ids)
     for order in orders.values() if cancel else ():
         runaway.claim(order.venue, order.symbol)  # counted, never refused: the desk's own cancels
-    pending: dict[Future[Heard], OrderIntent] = {_start(order, cancel): order for order in orders.values()}
+    pending: dict[Future[Heard], OrderIntent] = {
+        _start(order, leaves_by, cancel=cancel): order for order in orders.values()
+    }
     while pending:
         done, _ = wait(pending, return_when=FIRST_COMPLETED)
         for future in done:
@@ -399,14 +454,13 @@ def _visit(execution_id: UUID, ids: tuple[int, ...], *, cancel: bool | None) -> 
             log.info("order.heard", order=order.client_order_id, venue=order.venue, state=state.value)
 
 
-def _start(order: OrderIntent, cancel: bool | None) -> "Future[Heard]":
+def _start(order: OrderIntent, leaves_by: float | None, *, cancel: bool) -> "Future[Heard]":
     if order.leg.execution.dry_run:
         return dry_run.answer(order)
     hub = get_hub()
-    if cancel is None:
-        assert order.sent_at is not None
+    if leaves_by is not None:
         hub.before_send = visit.last_look
-        new, leaves_by = intents.as_new_order(order), order.sent_at + SEND_WITHIN
+        new = intents.as_new_order(order)
         seconds = desk_config.active().trading.dead_man_sec(order.venue)
         return hub.submit(visit.place(hub, order.venue, new, leaves_by=leaves_by, dead_man_sec=seconds))
     return hub.submit(visit.look(hub, order.venue, order.symbol, order.client_order_id, cancel=cancel))

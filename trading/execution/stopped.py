@@ -9,7 +9,6 @@ from decimal import Decimal
 from django.db.models import F, QuerySet, Sum
 
 from ops import desk
-from ops.models import DeskState, Mode
 from risk.domain.gate import InstrumentState
 from risk.domain.hold import Begun, Stop, may_pass
 from trading.domain.market import Side
@@ -21,9 +20,11 @@ ZERO = Decimal(0)
 KILL = "kill"
 
 
-def not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], state: DeskState) -> tuple[int, ...]:
+def not_allowed(
+    ids: tuple[int, ...], legs: Mapping[int, Leg], *, runs: bool, reduce_only: bool
+) -> tuple[int, ...]:
     """Those of `ids` that would neither reduce nor hedge. The desk's row is held: nobody resumes now."""
-    stop = _stop(state, legs)
+    stop = _stop(legs, runs=runs, reduce_only=reduce_only)
     if stop is None:
         return ()
     orders = OrderIntent.objects.filter(pk__in=ids)
@@ -40,16 +41,16 @@ def not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], state: DeskState)
     )
 
 
-def _stop(state: DeskState, legs: Mapping[int, Leg]) -> Stop | None:
+def _stop(legs: Mapping[int, Leg], *, runs: bool, reduce_only: bool) -> Stop | None:
     """Under the kill switch nothing is hedged by buying more: only what reduces goes out."""
     scopes = {desk.DESK}
     scopes |= {("venue", leg.venue) for leg in legs.values()}
     scopes |= {("instrument", f"{leg.venue}:{leg.symbol}") for leg in legs.values()}
     if any((cause.scope_type, cause.scope_key) in scopes for cause in desk.causes().filter(source=KILL)):
         return Stop.KILL
-    if state.mode == Mode.HOLD:
+    if not runs:
         return Stop.HOLD
-    return Stop.REDUCE_ONLY if state.reduce_only else None
+    return Stop.REDUCE_ONLY if reduce_only else None
 
 
 def _signed(order: OrderIntent, qty: Decimal) -> Decimal:

@@ -14,6 +14,7 @@ import structlog
 from django.db import connection
 from django.utils import timezone
 
+from leadership import services as leadership
 from trading import tasks
 from trading.models import Execution, FlattenJob
 
@@ -47,7 +48,7 @@ class Sweeper:
     def sweep(self) -> int:
         """Start what is late. Returns how many rows that was; never raises: the next sweep tries again."""
         try:
-            jobs = [job for job in late() if self._begin(job[1])]
+            jobs = [job for job in late() if self._begin(job[1])] if leadership.on_duty() else []
         except Exception as error:
             log.warning("sweep.lost", error=str(error))
             return 0

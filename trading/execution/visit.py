@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from leadership.clock import boottime
 from trading import failpoints
 from trading.execution import dead_man
 from trading.execution.fills import Heard, Said
@@ -17,7 +18,7 @@ from trading.venues.hub import VenueHub
 from trading.venues.interface import FillReport, NewOrder, OrderReport, Venue, VenueError, Verdict
 
 T = TypeVar("T")
-_leaves_by: ContextVar[datetime | None] = ContextVar("leaves_by", default=None)
+_leaves_by: ContextVar[float | None] = ContextVar("leaves_by", default=None)  # CLOCK_BOOTTIME, seconds
 
 
 class TooLateError(Exception):
@@ -25,11 +26,12 @@ class TooLateError(Exception):
 
 
 def last_look(_method: str, _url: str) -> None:
-    """The hub's `before_send`: asked when the order is signed, in the context of its own visit."""
+    """The hub's `before_send`: asked when the order is signed, in the context of its own visit. By the clock
+    that no step of the wall clock moves and that a suspended host does not stop."""
     failpoints.reach(failpoints.AFTER_SIGN)
-    by, now = _leaves_by.get(), datetime.now(UTC)
+    by, now = _leaves_by.get(), boottime()
     if by is not None and now > by:
-        raise TooLateError(f"{(now - by).total_seconds():.1f} s too late to be sent")
+        raise TooLateError(f"{now - by:.1f} s too late to be sent")
 
 
 async def _ask(
@@ -48,10 +50,8 @@ async def _ask(
     return Said(kind, at, round((time.monotonic() - started) * 1000), error), answer
 
 
-async def place(
-    hub: VenueHub, venue: str, order: NewOrder, *, leaves_by: datetime, dead_man_sec: int
-) -> Heard:
-    """Send once, by `leaves_by` or not at all. Where the acknowledgement carries ids only (OKX), or fills are
+async def place(hub: VenueHub, venue: str, order: NewOrder, *, leaves_by: float, dead_man_sec: int) -> Heard:
+    """Send once, by `leaves_by` (CLOCK_BOOTTIME, seconds) or not at all. Where the acknowledgement carries ids only (OKX), or fills are
     due, read at once. What may rest is sent only behind a dead-man switch of `dead_man_sec`."""
     _leaves_by.set(leaves_by)
 

@@ -19,4 +19,4 @@ def get_hub() -> VenueHub:
     from trading.venues.hub import VenueHub
 
     environment = settings.ENV
-    return VenueHub(lambda: load_endpoints(environment.exchange_profile, environment.data_dir, os.environ))
+    return VenueHub(lambda: load_endpoints(environment.exchange_profile, environment.paper_dir, os.environ))

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 
 from cryptobot.notify import notify
+from leadership import services as leadership
 from ops.heartbeat import Progress, beat_forever
 from ops.notifications.service import Sender
 from risk import guards
@@ -36,8 +37,7 @@ class Command(BaseCommand):
         telling.start()
         notify("READY=1")
         while True:
-            self._quietly(book_watch.watch.follow)
-            self._quietly(guards.evaluate)
+            self._quietly(self._look)
             progress.tick()
             if stopping.wait(LOOK_SEC):
                 break
@@ -46,10 +46,22 @@ class Command(BaseCommand):
         reading.join()
         telling.join()
 
+    def _look(self) -> None:
+        """The leader's guards speak for the desk; a standby's own view of the venues trips nobody."""
+        if leadership.on_duty():
+            book_watch.watch.follow()
+            guards.evaluate()
+        else:
+            book_watch.watch.stop()
+
     def _figures(self, stopping: threading.Event) -> None:
         """A thread of its own: a venue that hangs must not hold up the guards."""
         while not stopping.wait(FIGURES_SEC):
-            self._quietly(risk_inputs.keep_figures)
+            self._quietly(self._keep_figures)
+
+    def _keep_figures(self) -> None:
+        if leadership.on_duty():
+            risk_inputs.keep_figures()
 
     def _tell(self, stopping: threading.Event) -> None:
         sender = Sender()

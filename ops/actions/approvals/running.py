@@ -92,6 +92,7 @@ def run(action: Action[Any], ctx: Context[Any], request: ApprovalRequest) -> Out
     ctx.approval = request
     try:
         with audit.attempt():
+            runner.require_leader(action, ctx)
             _still_holds(action, ctx, request)
             outcome = action.check(ctx) or action.execute(ctx)
             if outcome.status in _USED:
