@@ -109,7 +109,7 @@ class Keeper:
         return freed
 
     def stop(self, *, grace_sec: float, tick: Callable[[], None] = lambda: None) -> str:
-        """Told to end: open nothing more, let the others finish, give the lease back. Returns what came of it.
+        """Told to end: open nothing more, let the others finish, give the lease back. Returns how it went.
 
         What is still open after `grace_sec` keeps its lease: it goes stale, and the next leader settles it.
         """

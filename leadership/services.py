@@ -1,4 +1,4 @@
-"""Who leads, as any process of this instance may ask at any time, and what the start of a desk does about it."""
+"""Who leads, as any process of this instance may ask at any time; and what the start of a desk does about it."""
 
 import threading
 from dataclasses import dataclass
@@ -121,8 +121,8 @@ def join() -> None:
         heard = seen.hb_seq and seen.hb_age_sec <= settings.ENV.stale_sec
         if theirs and heard and (leads_alone() or seen.left_sec is None):
             raise NotOursError(
-                f"instance {seen.owner} leads this database and was heard {seen.hb_age_sec:.0f} s ago: stop it, "
-                f"or start both with FEATURE_LEADER_LOCK=1; a lock that one of them ignores is none"
+                f"instance {seen.owner} leads this database and was heard {seen.hb_age_sec:.0f} s ago: "
+                "stop it, or start both with FEATURE_LEADER_LOCK=1; a lock that one of them ignores is none"
             )
         if not leads_alone():
             if seen.left_sec is None and seen.live:

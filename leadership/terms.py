@@ -1,4 +1,4 @@
-"""What follows from a change of leader, written down once per term: HOLD, voided approvals, audit, incident."""
+"""What follows from a change of leader, once per term: HOLD, voided approvals, audit entry, incident."""
 
 import structlog
 from django.db.models.functions import Now
@@ -25,7 +25,9 @@ def record(fence: int) -> bool:
         what = f"{term.owner} ({term.host}) leads as {term.fence}-{term.nonce}: {_how(term, before)}"
         desk.add_cause(state, source=CHANGED, reason=what, resolved=True)
         desk.void_approvals(f"term {fence} has begun")  # also those that a mere start leaves as they are
-        raised = alarm(CHANGED, CHANGED, what, {"fence": fence, "owner": term.owner, "how": term.how})
+        raised = alarm(
+            "leader.changed", CHANGED, what, {"fence": fence, "owner": term.owner, "how": term.how}
+        )
         audit.append_system(
             action="leadership.begin_term",
             target=f"term:{fence}",

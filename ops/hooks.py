@@ -33,8 +33,8 @@ def fence() -> Term:
 
 
 def hold_term() -> Term:
-    """The same inside a transaction: until it ends no other term begins. `leader` only where this instance may
-    open: not while it gives its lease away."""
+    """The same inside a transaction: until it ends no other term begins. `leader` only where this instance
+    may open: not while it gives its lease away."""
     return _hold_term() if _hold_term else Term(leader=False, fence=0, fencing_id=None)
 
 

@@ -80,6 +80,9 @@ REQUESTS: dict[str, set[str]] = {
         "risk.set_limit",
         "risk.grant_override",
         "risk.clear_guard",
+        "leadership.release",
+        "leadership.acquire",
+        "leadership.steal",
     },
     RISK_MANAGER: _OWN
     | _INCIDENTS
@@ -110,6 +113,8 @@ _DESK = {
     "trading.accept_break",
     "risk.set_limit",
     "risk.grant_override",
+    "leadership.release",
+    "leadership.steal",
 }
 _HOUSE = {
     "ops.create_user",

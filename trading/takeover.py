@@ -19,6 +19,7 @@ from leadership.models import Term
 from trading import desk_config
 from trading.domain.execution_state import ACTIVE, ExecutionState
 from trading.domain.order_state import TERMINAL, OrderState
+from trading.execution.nudge import wake
 from trading.models import Execution, OrderIntent
 from trading.reconciliation import service as reconciliation
 from trading.venues import get_hub
@@ -46,7 +47,7 @@ def settle() -> bool:
         return False
     cancelled, failures = _cancel()
     older = left_by_older_terms(standing.fence)
-    Execution.objects.filter(legs__orders__in=older, next_at=None).update(next_at=timezone.now())
+    wake(Execution.objects.filter(legs__orders__in=older))
     failures += [f"{venue}: {why}" for venue, why in reconciliation.run().items()]
     if left := older.count():
         failures.append(f"{left} orders of older terms are not settled")

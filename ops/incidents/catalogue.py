@@ -64,7 +64,8 @@ _ROWS = (
         component="leader",
         title=Text("Another term has begun", "Начался другой срок лидерства"),
         cause=Text(
-            "An instance took the lease: it was free, its holder was silent for too long, or two people took it.",
+            "An instance took the lease: it was free, its holder was silent for too long, or two people "
+            "took it.",
             "Инстанс взял лидерство: лок был свободен, держатель слишком долго молчал или лок взяли двое людей.",
         ),
         consequence=Text(

@@ -62,7 +62,7 @@ OWNED = {
         "RiskLimit",
         "RiskOverride",
     },
-    "leadership": {"Lease"},
+    "leadership": {"Lease", "Term"},
 }
 NAMES = {name for names in OWNED.values() for name in names}
 WRITES = {
@@ -84,6 +84,7 @@ LINKS = {"groups", "user_permissions", "permissions"}
 LINK_WRITES = {"set", "add", "remove", "clear"}
 #: Where writing is somebody's business, and why.
 WRITERS = {
+    "leadership/terms.py": "what follows from a change of leader, called by the keeper and by a takeover",
     "ops/actions/": "the actions and the runner",
     "ops/audit.py": "the log",
     "ops/desk.py": "desk state and causes, called by actions and by what must stop the desk",

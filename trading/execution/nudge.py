@@ -10,13 +10,24 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 from kombu.exceptions import OperationalError
+
+from trading.models import Execution
 
 log = structlog.get_logger()
 
 
 def queue() -> str:
     return f"execution.{settings.INSTANCE}"
+
+
+def wake(executions: "QuerySet[Execution]") -> None:
+    """They are looked at now, whatever was planned."""
+    for key in set(executions.values_list("pk", flat=True)):
+        Execution.objects.filter(pk=key).update(next_at=timezone.now())
+        nudge("trading.drive", key)
 
 
 def nudge(task: str, key: UUID | str, *, after: timedelta = timedelta(0)) -> None:

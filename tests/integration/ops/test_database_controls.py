@@ -181,7 +181,7 @@ def approved(action: str) -> ApprovalRequest:
     return request
 
 
-LEAVE_HOLD = "UPDATE ops_deskstate SET mode = 'RUN', approval_id = %s"
+LEAVE_HOLD = "UPDATE ops_deskstate SET mode = 'RUN', fence = 1, approval_id = %s"
 SAFE_MODE_OFF = "UPDATE ops_deskstate SET safe_mode = false, approval_id = %s"
 
 
@@ -225,7 +225,7 @@ def test_the_approval_of_the_last_resume_does_not_serve_the_next() -> None:
     request = resume()
     factories.submit("bob", "ops.hold")
     refuse("needs an approved", LEAVE_HOLD, request.pk)
-    refuse("needs an approved", "UPDATE ops_deskstate SET mode = 'RUN'")
+    refuse("needs an approved", "UPDATE ops_deskstate SET mode = 'RUN', fence = 1")
 
 
 def test_stopping_needs_nothing() -> None:

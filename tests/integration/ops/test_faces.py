@@ -30,6 +30,7 @@ from django_otp.oath import TOTP
 from guardian.models import UserObjectPermission
 from guardian.shortcuts import assign_perm
 
+from leadership.models import Lease
 from ops import audit, second_factor
 from ops.actions import registry, runner
 from ops.actions.base import Actor, Credential, Refusal, Source
@@ -167,6 +168,13 @@ def code_of(*, steps_ago: int = 0) -> str:
 
 
 @pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    before = settings.ENV
+    yield
+    settings.ENV = before
+
+
+@pytest.fixture(autouse=True)
 def in_the_middle_of_a_step(request: pytest.FixtureRequest) -> Iterator[None]:
     """So that no code of a second factor grows old within one test. Venues would mind: not for them."""
     if "second_factor" not in request.node.name:
@@ -236,7 +244,21 @@ def a_tripped_guard(who: str) -> Data:
     return {"guard": "smoke"}
 
 
+def a_lease(owner: str | None) -> Arrange:
+    """With the lock on: held by `owner`, or free."""
+
+    def arrange(who: str) -> Data:
+        settings.ENV = settings.ENV.model_copy(update={"feature_leader_lock": True})
+        Lease.objects.update(owner=owner or "another", state="HELD" if owner else "FREE")
+        return {}
+
+    return arrange
+
+
 INPUTS: dict[str, Arrange] = {
+    "leadership.acquire": a_lease(None),
+    "leadership.release": a_lease(settings.INSTANCE),
+    "leadership.steal": a_lease("another"),
     "ops.acknowledge_incident": an_incident(comment="seen"),
     "ops.acknowledge_root_cause": an_incident(text="a cable"),
     "ops.activate_user": somebody(active=False),

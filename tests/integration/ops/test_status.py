@@ -13,6 +13,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from leadership import readiness
+from leadership.models import Lease
 from ops import audit, chain_watch, desk, heartbeat, hooks, overview, status
 from ops.chain_watch import ChainWatch
 from ops.models import AuditEntry, HoldCause, ProcessHeartbeat, User
@@ -33,7 +35,8 @@ OWN = {
     "leader",
 }
 PROCESSES = {
-    f"process.{role}" for role in ("web", "worker-execution", "worker-default", "sweeper", "breaker", "beat")
+    f"process.{role}"
+    for role in ("leader-keeper", "web", "worker-execution", "worker-default", "sweeper", "breaker", "beat")
 }
 
 
@@ -46,7 +49,7 @@ def frame(house: None, monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_
     )
     status.register(chain_watch.component())
     monkeypatch.setattr(status, "_providers", {"processes": status._providers["processes"]})
-    monkeypatch.setattr(hooks, "_facts", {})
+    monkeypatch.setattr(hooks, "_facts", {"lease": readiness.lease_facts})
     for role in heartbeat.expected():
         beat(role)
     status.forget()
@@ -243,10 +246,8 @@ def test_a_cause_on_a_venue_warns() -> None:
     assert verdict() is Status.WARN
 
 
-def test_a_standby(monkeypatch: pytest.MonkeyPatch) -> None:
-    term = hooks.Term(leader=False, fence=4, fencing_id=None)
-    monkeypatch.setattr(hooks, "_fence", lambda: term)
-    monkeypatch.setattr("leadership.services.current", lambda: term)
+def test_a_standby() -> None:
+    Lease.objects.update(owner="another", renewed_at=timezone.now(), hb_seq=1)
     assert look("leader").status is Status.WARN
     ready = Client().get("/live-readiness")
     assert ready.status_code == 503
@@ -318,6 +319,7 @@ def test_components() -> None:
 
 
 def test_readiness_does_not_depend_on_hold() -> None:
+    Lease.objects.update(renewed_at=timezone.now(), hb_seq=1)
     reply = Client().get("/live-readiness")
     body = reply.json()
     assert (reply.status_code, body["ready"], body["mode"]) == (200, True, "HOLD")
