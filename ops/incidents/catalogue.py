@@ -66,19 +66,20 @@ _ROWS = (
         cause=Text(
             "An instance took the lease: it was free, its holder was silent for too long, or two people "
             "took it.",
-            "Инстанс взял лидерство: лок был свободен, держатель слишком долго молчал или лок взяли двое людей.",
+            "Инстанс взял лидерство: лок был свободен, держатель слишком долго молчал или лок взяли двое "
+            "людей.",
         ),
         consequence=Text(
-            "HOLD. Approvals given under the old term are void. The new leader cancels and settles what older "
-            "terms left at the venues; until then nobody can resume.",
-            "HOLD. Подтверждения прежнего срока недействительны. Новый лидер снимает и выясняет то, что прежние "
-            "сроки оставили на площадках; до этого возобновление невозможно.",
+            "HOLD. Approvals given under the old term are void. The new leader cancels and settles what "
+            "older terms left at the venues; until then nobody can resume.",
+            "HOLD. Подтверждения прежнего срока недействительны. Новый лидер снимает и выясняет то, что "
+            "прежние сроки оставили на площадках; до этого возобновление невозможно.",
         ),
         action=Text(
-            "See why the old leader went. Check /live-readiness, /healthz and the overview on the new one, and "
-            "that the old one stays a standby; then ask for ops.resume.",
-            "Выяснить, почему ушёл прежний лидер. Проверить /live-readiness, /healthz и overview на новом узле, "
-            "убедиться, что старый остаётся в резерве; затем запросить ops.resume.",
+            "See why the old leader went. Check /live-readiness, /healthz and the overview on the new one, "
+            "and that the old one stays a standby; then ask for ops.resume.",
+            "Выяснить, почему ушёл прежний лидер. Проверить /live-readiness, /healthz и overview на новом "
+            "узле, убедиться, что старый остаётся в резерве; затем запросить ops.resume.",
         ),
         runbook="9",
     ),

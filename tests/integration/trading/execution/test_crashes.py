@@ -1,5 +1,6 @@
 """kill -9 at every point that matters. A fresh driver finds only the rows, and ends flat or hedged."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from pytest_django.fixtures import Settings
 from tests.integration.trading.execution.bench import A, B, Bench, Killed
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged
 from trading import tasks
+from trading.config import SEND_WITHIN
 from trading.execution import machine, nudge, sweep
 from trading.execution.sweep import Sweeper, late
 from trading.models import Execution, OrderIntent
@@ -211,6 +213,7 @@ def test_a_process_that_stalls_between_claim_and_network_does_not_send(bench: Be
 
     def stalled(*args: Any, **more: Any) -> None:
         later(SENDER_IS_GONE)
+        time.sleep(SEND_WITHIN.total_seconds() + 0.1)  # by the clock that nobody can set
         visit(*args, **more)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -6,7 +6,7 @@ import pytest
 
 from ops.actions.base import Refusal
 from ops.models import HoldCause
-from tests.integration.trading.execution.bench import A, B, Bench
+from tests.integration.trading.execution.bench import A, B, Bench, send
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, states
 from trading.execution import machine
 from trading.execution.dead_man import Keeper
@@ -19,7 +19,7 @@ def rest(bench: Bench) -> Execution:
     """Both legs at their venues, and nobody driving."""
     row = bench.open(post_only=True)
     machine.step(row.pk, {})
-    machine._visit(row.pk, tuple(OrderIntent.objects.values_list("pk", flat=True)), cancel=None)
+    send(OrderIntent.objects.values_list("pk", flat=True))
     return row
 
 

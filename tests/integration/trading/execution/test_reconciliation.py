@@ -10,7 +10,7 @@ from django.utils import timezone
 from ops.actions.base import Refusal
 from ops.models import HoldCause, Incident
 from tests import factories
-from tests.integration.trading.execution.bench import BTC, A, B, Bench, configure
+from tests.integration.trading.execution.bench import BTC, A, B, Bench, configure, send
 from tests.integration.trading.execution.books import assert_flat
 from trading.execution import machine
 from trading.models import Fill, OrderIntent, Position, ReconciliationBreak, ReconciliationState
@@ -99,7 +99,7 @@ def test_an_orphan_with_our_prefix_is_cancelled(bench: Bench) -> None:
 def test_an_order_that_lives_though_our_row_is_over(bench: Bench, later: Later) -> None:
     row = bench.open(post_only=True)
     machine.step(row.pk, {})
-    machine._visit(row.pk, tuple(OrderIntent.objects.values_list("pk", flat=True)), cancel=None)
+    send(OrderIntent.objects.values_list("pk", flat=True))
     OrderIntent.objects.update(state="CANCELED", done_at=timezone.now())
     later(1)
     assert compare(bench) == [(A, "order_zombie"), (B, "order_zombie")]

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from ops.models import DeskState, HoldCause, Incident
-from tests.integration.trading.execution.bench import A, B, Bench, configure
+from tests.integration.trading.execution.bench import A, B, Bench, configure, send
 from tests.integration.trading.execution.books import (
     assert_books_agree,
     assert_flat,
@@ -147,7 +147,7 @@ def _send_then_down(bench: Bench, execution: object, venue: str) -> None:
     """What was claimed is sent; then `venue` is gone."""
     ids = tuple(OrderIntent.objects.filter(state="SENDING").values_list("pk", flat=True))
     assert len(ids) == 2
-    machine._visit(execution, ids, cancel=None)  # type: ignore[arg-type]
+    send(ids)
     bench.fault(venue, "venue_down", "any")
 
 

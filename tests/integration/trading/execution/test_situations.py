@@ -14,7 +14,7 @@ from ops import desk
 from ops.actions.base import Refusal
 from ops.models import Incident
 from tests import factories
-from tests.integration.trading.execution.bench import NO_MARGIN, Bench, opened
+from tests.integration.trading.execution.bench import NO_MARGIN, Bench, opened, send
 from tests.integration.trading.execution.books import assert_books_agree, assert_flat, assert_hedged, states
 from trading.domain.execution_state import FINAL, RESTING
 from trading.execution import machine
@@ -119,7 +119,7 @@ def test_an_early_stop_with_one_leg_live(bench: Bench, leg: str) -> None:
     """Both legs rest, one fills, somebody presses close: one is cancelled, the other taken out."""
     row = bench.open(post_only=True)
     machine.step(row.pk, {})
-    machine._visit(row.pk, tuple(OrderIntent.objects.values_list("pk", flat=True)), cancel=None)
+    send(OrderIntent.objects.values_list("pk", flat=True))
     filled = getattr(bench, leg)
     side = 1 if leg == "long" else -1
     bench.price(filled, "BTC", Decimal(60_000) * (1 - side * Decimal("0.01")))
@@ -148,7 +148,7 @@ def test_a_restart_with_orders_open(bench: Bench, later: Later) -> None:
     """Both legs rest at their venues, and whoever sent them is gone with everything it knew."""
     row = bench.open(post_only=True)
     machine.step(row.pk, {})
-    machine._visit(row.pk, tuple(OrderIntent.objects.values_list("pk", flat=True)), cancel=None)
+    send(OrderIntent.objects.values_list("pk", flat=True))
     assert [order.live for venue in bench.both for order in bench.orders(venue)] == [True, True]
     later(GONE)
     ends(bench, row, "ABORTED_CLEAN")

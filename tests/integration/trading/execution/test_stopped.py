@@ -29,13 +29,13 @@ def test_a_rescue_that_would_open_is_not_sent(
     """A core gone mad: its rescue sells twice what was bought, or buys more."""
     write_repair = intents.write_repair
 
-    def mad(execution: Any, leg: Any, write: Any, *rest: Any) -> Any:
+    def mad(execution: Any, leg: Any, write: Any, *rest: Any, **more: Any) -> Any:
         bad = (
             replace(write, qty=write.qty * 2)
             if wrong == "too much"
             else replace(write, side=write.side.opposite)
         )
-        return write_repair(execution, leg, bad, *rest)
+        return write_repair(execution, leg, bad, *rest, **more)
 
     monkeypatch.setattr(intents, "write_repair", mad)
     row = bench.open()

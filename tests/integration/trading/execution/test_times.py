@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.test import Client
 
 from ops.models import Incident
-from tests.integration.trading.execution.bench import B, Bench, configure
+from tests.integration.trading.execution.bench import B, Bench, configure, send
 from trading import selectors
 from trading.execution import machine, times
 
@@ -44,7 +44,7 @@ def test_the_screen_says_what_is_unhedged_and_since_when(bench: Bench) -> None:
     machine.step(row.pk, {})
     from trading.models import OrderIntent
 
-    machine._visit(row.pk, tuple(OrderIntent.objects.values_list("pk", flat=True)), cancel=None)
+    send(OrderIntent.objects.values_list("pk", flat=True))
     machine.step(row.pk, {})
     row.refresh_from_db()
     marks = {(leg.venue, leg.symbol): leg.plan_price for leg in row.legs.all()}
