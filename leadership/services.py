@@ -1,4 +1,4 @@
-"""Who leads, as any process of this instance may ask at any time; and what the start of a desk does about it."""
+"""Who leads, as any process of this instance may ask; and what the start of a desk does about it."""
 
 import threading
 from dataclasses import dataclass

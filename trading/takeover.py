@@ -1,4 +1,4 @@
-"""What a new leader does about what older terms left at the venues (spec 5): cancel, find out, compare, settle.
+"""What a new leader does about what older terms left at the venues (spec 5).
 
 The resolver, the rescues and the dead-man switches are what they always are; this only sees to it that they
 begin at once and that nobody resumes before they are done. Each step may be done twice: a leader that dies

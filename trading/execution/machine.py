@@ -180,6 +180,7 @@ def _step(execution_id: UUID, quotes: Quotes, *, alone: bool) -> Next:
         if not standing.on_duty:
             return Rest()  # another instance leads and drives it: nothing is written here
         before = execution.state
+        _discard_of_older_terms(execution, standing.fence)
         following = _advance(execution, config.trading.execution, quotes, Desk(state, standing), alone=alone)
         _schedule(execution, following)
         _report(execution, before, config.trading.execution)
@@ -215,8 +216,6 @@ def _advance(
     while True:
         now = timezone.now()
         legs = {leg.index: leg for leg in execution.legs.prefetch_related("orders")}
-        if _discard_of_older_terms(legs, now_is.standing.fence, now):
-            continue
         snap = _snapshot(execution, legs, now_is)
         nakedness.watch(execution, snap.legs, now=now)
         snap = replace(snap, naked_since=execution.naked_since)
@@ -228,9 +227,11 @@ def _advance(
                 raise _AlarmError
             case Send(orders=ids):
                 refused = () if execution.dry_run else _not_allowed(ids, legs, now_is)
-                if refused:
-                    return _refuse(execution, refused, now, alone=alone)
-                return _claim(ids, now, leaves_by=now_is.leaves_by())
+                return (
+                    _refuse(execution, refused, now, alone=alone)
+                    if refused
+                    else _claim(ids, now, leaves_by=now_is.leaves_by())
+                )
             case Appraise():
                 return Quote(tuple(map(_key, legs.values())), any_will_do=True)
             case Wait(until=until):
@@ -303,18 +304,14 @@ def _not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], now_is: Desk) ->
     return not_allowed(ids, legs, runs=now_is.runs, reduce_only=now_is.reduces_only)
 
 
-def _discard_of_older_terms(legs: Mapping[int, Leg], fence: int, now: datetime) -> bool:
+def _discard_of_older_terms(execution: Execution, fence: int) -> None:
     """Orders that an older term wrote and never sent are written anew or not at all: the database refuses
-    them. True when there were any."""
-    old = tuple(
-        order.pk
-        for leg in legs.values()
-        for order in leg.orders.all()
-        if order.state == OrderState.INTENT_WRITTEN and order.fence != fence
-    )
-    if old:
-        _settle_unsent(old, f"of an older term than {fence}", now)
-    return bool(old)
+    them. An execution of this term has none."""
+    if execution.fence != fence:
+        old = OrderIntent.objects.filter(leg__execution=execution, fence__lt=fence).values_list(
+            "pk", flat=True
+        )
+        _settle_unsent(tuple(old), f"of an older term than {fence}", timezone.now())
 
 
 def _snapshot(execution: Execution, legs: Mapping[int, Leg], now_is: Desk) -> Snapshot:
@@ -334,8 +331,8 @@ def _snapshot(execution: Execution, legs: Mapping[int, Leg], now_is: Desk) -> Sn
 
 
 def _opening_blocked(now_is: Desk, legs: Mapping[int, Leg]) -> bool:
-    """No RUN under our term, SAFE_MODE, REDUCE_ONLY, POST_ONLY with an order that takes, or a cause that covers a venue or an
-    instrument of these legs."""
+    """No RUN under our term, SAFE_MODE, REDUCE_ONLY, POST_ONLY with an order that takes, or a cause that
+    covers a venue or an instrument of these legs."""
     state = now_is.state
     if not now_is.runs or state.safe_mode or state.reduce_only:
         return True

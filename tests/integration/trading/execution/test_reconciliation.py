@@ -100,7 +100,10 @@ def test_an_order_that_lives_though_our_row_is_over(bench: Bench, later: Later) 
     row = bench.open(post_only=True)
     machine.step(row.pk, {})
     send(OrderIntent.objects.values_list("pk", flat=True))
+    assert {o.state: o.refusal for o in OrderIntent.objects.all()} == {"ACKED": ""}
     OrderIntent.objects.update(state="CANCELED", done_at=timezone.now())
+    assert bench.paper[A].engine.live
+    assert bench.paper[B].engine.live
     later(1)
     assert compare(bench) == [(A, "order_zombie"), (B, "order_zombie")]
     assert not bench.paper[A].engine.live
