@@ -32,9 +32,9 @@ def make_demo_desk(env: Environment) -> None:
     The file and the database may each be lost alone: who is missing in the file gets new secrets. Who is
     missing in the database of a desk with people comes by ops.create_user: the database sees to it.
     """
-    if env.exchange_profile != "paper" or _is_somebody_elses():
-        return
     path = env.data_dir / FILE_NAME
+    if env.exchange_profile != "paper" or _is_somebody_elses() or _is_anothers_instance(env, path):
+        return
     known = json.loads(path.read_text())["people"] if path.exists() else {}
     with audit.recorded():
         here = set(User.objects.values_list("username", flat=True))
@@ -49,6 +49,11 @@ def make_demo_desk(env: Environment) -> None:
 def _is_somebody_elses() -> bool:
     """A desk whose first people were not made here: nobody's password is ours to set."""
     return User.objects.exists() and not AuditEntry.objects.filter(action=ACTION).exists()
+
+
+def _is_anothers_instance(env: Environment, path: Path) -> bool:
+    """Several instances share these people; the one that made them has told their passwords."""
+    return env.feature_leader_lock and not path.exists() and User.objects.exists()
 
 
 def _person(name: str, role: str, known: dict[str, str] | None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from cryptobot.demo.person import Answer, Person
@@ -14,11 +15,12 @@ APPROVALS = "/api/ui/approvals"
 
 
 class Team:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, venues: Path | None = None) -> None:
+        """venues: DATA_DIR of the paper venues, where it is not the desk's."""
         self.desk, self.people = desk, desk.people()
         self.alice, self.bob, self.victor = (self.person(name) for name in ("alice", "bob", "victor"))
         self.anybody = Person(desk.base_url)
-        self.venues: dict[str, PaperVenue] = paper_venues(desk.data_dir)
+        self.venues: dict[str, PaperVenue] = paper_venues(venues or desk.data_dir)
 
     def person(self, name: str) -> Person:
         return Person(self.desk.base_url, name).login(self.people[name]["password"])
