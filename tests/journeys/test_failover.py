@@ -1,4 +1,4 @@
-"""Runbook §9 as written, by two real instances on one machine: own PORT and DATA_DIR, one database, one broker.
+"""Runbook §9 as written, by two real instances: own PORT and DATA_DIR, one database, one broker.
 
 The paper venues are a process of their own: who dies takes no venue along.
 """
@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,9 +45,6 @@ class Instance:
         return Team(self.desk, venues=self.venues)
 
     def get(self, path: str) -> Any:
-        import urllib.error
-        import urllib.request
-
         try:
             with urllib.request.urlopen(self.desk.base_url + path, timeout=20) as reply:
                 return json.loads(reply.read())
@@ -121,19 +120,32 @@ def test_9_graceful_and_forced(pair: tuple[Instance, Instance]) -> None:
     hold_causes = len(old.get("/api/ui/state")["hold"])
     new.start()
 
-    # "Второй инстанс автоматически держит HOLD и возвращает ready=false."
+    is_standby(new, first, old)
+    assert len(old.get("/api/ui/state")["hold"]) == hold_causes  # a standby's start holds nobody
+    waiting = trade_and_ask(old, new)
+    second = graceful(old, new, waiting, first)
+    third = forced(old, new, second)
+    two_people_are_faster(old, new)
+    assert number(new.ready["fencing_id"]) > number(third)
+    for node in (old, new):
+        assert node.desk.stop() == 0
+
+
+def is_standby(new: Instance, first: str, old: Instance) -> None:
+    """ "Второй инстанс автоматически держит HOLD и возвращает ready=false." """
     standby = new.ready
     assert (standby["ready"], standby["leader"], standby["mode"]) == (False, False, "HOLD")
     assert (standby["fencing_id"], standby["reasons"]) == (None, ["not the leader"])
     assert [n.get("/healthz")["leader"] for n in (old, new)] == [True, False]
-    assert len(old.get("/api/ui/state")["hold"]) == hold_causes  # a standby's start holds nobody
     written = json.loads((old.desk.data_dir / "leader.hb").read_text())
     assert (written.keys(), written["fencing_id"]) == ({"pid", "fencing_id", "ts"}, first)
     assert not (new.desk.data_dir / "leader.hb").exists()
     grows(new)
     stays_small(old)
 
-    # Two people start the leader; the standby stops at most.
+
+def trade_and_ask(old: Instance, new: Instance) -> Any:
+    """Two people start the leader; the standby stops at most. Returns a request that waits for its vote."""
     us = old.team
     us.viable()
     until("older terms to be settled", lambda: settled(us))
@@ -144,18 +156,21 @@ def test_9_graceful_and_forced(pair: tuple[Instance, Instance]) -> None:
     refused = new.team.alice.post("/api/v1/actions/ops.safe_mode", enabled=False, reason="here?")
     assert refused.status == 409
     plan = us.viable()["plan"]
-    waiting = us.alice.post(
+    return us.alice.post(
         "/api/arb/execute", plan_id=plan["id"], digest=plan["digest"], reason="before the change"
     )
 
-    # Грациозная передача лидера, 2–4.
+
+def graceful(old: Instance, new: Instance, waiting: Any, first: str) -> str:
+    """Грациозная передача лидера, 2–4."""
+    us = old.team
     assert us.alice.post("/api/ui/hold", reason="runbook 9").status == 200
     assert "released" in old.manage("leader", "release")
     gone = old.ready
     assert (gone["leader"], gone["fencing_id"]) == (False, None)
     grows(old)
     until("the new node to lead", new.leads)
-    second = new.ready["fencing_id"]
+    second = str(new.ready["fencing_id"])
     assert number(second) > number(first)
     stays_small(new)
     assert "standby" in old.manage("leader", "status", code=1)
@@ -168,8 +183,11 @@ def test_9_graceful_and_forced(pair: tuple[Instance, Instance]) -> None:
     assert new.ready["mode"] == "RUN"
     assert old.ready["mode"] == "HOLD"
     fresh.execute(fresh.viable()["plan"])
+    return second
 
-    # Форсированный перехват: зависший лидер.
+
+def forced(old: Instance, new: Instance, second: str) -> str:
+    """Форсированный перехват: зависший лидер."""
     frozen = [new.desk.process.pid, *new.all_pids()]  # type: ignore[union-attr]
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
@@ -180,7 +198,7 @@ def test_9_graceful_and_forced(pair: tuple[Instance, Instance]) -> None:
     finally:
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
-    third = old.ready["fencing_id"]
+    third = str(old.ready["fencing_id"])
     assert number(third) > number(second)
     until("the frozen node to notice", lambda: not new.leads())
     stays_standby(new, old)
@@ -191,16 +209,16 @@ def test_9_graceful_and_forced(pair: tuple[Instance, Instance]) -> None:
         assert node.get("/api/ui/status/overview")["leader"]["fence"] == number(third)
     until("the third term to be settled", lambda: settled(back))
     back.flatten()
+    return third
 
-    # Two people may be faster than STALE.
+
+def two_people_are_faster(old: Instance, new: Instance) -> None:
+    """They vouch that the old one is stopped; alone, nobody takes a fresh lease."""
     asked = new.team.alice.post("/api/v1/actions/leadership.steal", reason="a is to be patched")
     assert new.team.approve(asked)["approval"]["execution"]["state"] == "executed"
     until("the new node to lead again", new.leads)
     stays_standby(old, new)
     assert "fresh" in old.manage("leader", "steal", code=1)
-    for node in (old, new):
-        assert node.desk.stop() == 0
-    del node
 
 
 # --- what the runbook looks at --------------------------------------------------------------
@@ -217,7 +235,10 @@ def grows(node: Instance) -> None:
 
 def stays_small(node: Instance) -> None:
     """The corridor of 0 to 2 s; most of the looks, since others load this machine."""
-    ages = [node.ready["hb_age_sec"] for _ in range(10) if not time.sleep(0.2)]
+    ages = []
+    for _ in range(10):
+        time.sleep(0.2)
+        ages.append(node.ready["hb_age_sec"])
     assert sorted(ages)[6] <= 2, ages
 
 

@@ -48,7 +48,7 @@ def keeper_of() -> Iterator[Callable[[str], Keeper]]:
 
     def make(instance: str) -> Keeper:
         class Its(Keeper):
-            me = instance  # type: ignore[assignment]
+            me = instance
 
         made.append(Its())
         return made[-1]

@@ -20,6 +20,7 @@ from tests.database import without_controls
 from tests.integration.ops.test_database_controls import execution, order
 from tests.integration.trading.execution.bench import A, B, Bench
 from trading import takeover
+from trading.domain.execution_state import Rest
 from trading.execution import flatten, machine, sweep
 from trading.models import Execution, FlattenJob, OrderIntent
 
@@ -118,7 +119,7 @@ def test_a_standby_drives_nothing(bench: Bench) -> None:
     row = bench.open()
     before = Execution.objects.values().get(pk=row.pk)
     another_leads()
-    assert isinstance(machine.step(row.pk, {}), machine.Rest)
+    assert isinstance(machine.step(row.pk, {}), Rest)
     assert Execution.objects.values().get(pk=row.pk) == before
     Execution.objects.update(next_at=timezone.now() - timedelta(seconds=9))
     sweeper = sweep.Sweeper()

@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from leadership import keeper, store
+from leadership.domain.lease import Seen
 from leadership.models import Lease, Term
 from tests.database import tamper, without_controls
 from tests.integration.leadership.conftest import TTL, begin, silent_for
@@ -20,9 +21,10 @@ Link = psycopg.Connection[Any]
 def test_of_many_that_take_it_at_once_one_does(link: Link) -> None:
     for _ in range(10):
         Lease.objects.update(state="FREE")
-        seen, won, start = store.read(link.cursor()), [], threading.Barrier(6)
+        seen, start = store.read(link.cursor()), threading.Barrier(6)
+        won: list[str] = []
 
-        def take(name: str, seen: store.Seen = seen, won: list[str] = won, start: Any = start) -> None:
+        def take(name: str, seen: Seen = seen, won: list[str] = won, start: Any = start) -> None:
             with keeper.connect() as own:
                 start.wait()
                 if store.begin_term(own.cursor(), seen, me=name, host="h", how="free", ttl_sec=TTL):

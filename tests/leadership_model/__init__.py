@@ -1,0 +1,1 @@
+"""Spec 5's protocol as a transition system, and every state that it can reach."""
