@@ -57,7 +57,8 @@ translations: .venv/.dev ## add missing texts to locale/ru and compile it
 	$(THROWAWAY) $(PYTHON) -m cryptobot.translations --write
 
 faults: .venv/.dev ## ROUNDS=100 of killed and stopped processes; non-zero when anything was violated
-	@exec env ROUNDS=$(ROUNDS) IN_TIME=1 $(PYTHON) -m tests.faults
+	@env ROUNDS=$(ROUNDS) IN_TIME=1 $(PYTHON) -m tests.faults
+	@exec env ROUNDS=$(ROUNDS) $(PYTHON) -m tests.faults.leadership
 
 bench: .venv/.dev ## our figures beside reference figures of the same run
 	@$(PYTHON) -m tests.bench

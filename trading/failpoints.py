@@ -19,12 +19,13 @@ FOLDER = "failpoints"
 
 
 def reach(name: str) -> None:
-    """Die here if somebody armed this point."""
+    """Die here if somebody armed this point; stand still if it was armed as `<name>.stop`."""
     if settings.ENV.exchange_profile != "paper":
         return
-    armed = settings.ENV.data_dir / FOLDER / name
-    try:
-        armed.rename(armed.with_suffix(".hit"))
-    except OSError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
+    folder = settings.ENV.data_dir / FOLDER
+    for armed, number in ((name, signal.SIGKILL), (f"{name}.stop", signal.SIGSTOP)):
+        try:
+            (folder / armed).rename(folder / f"{armed}.hit")
+        except OSError:
+            continue
+        os.kill(os.getpid(), number)

@@ -23,10 +23,10 @@ CREATE TRIGGER lease_stays BEFORE DELETE ON leadership_lease FOR EACH ROW EXECUT
 CREATE TRIGGER term_stays BEFORE DELETE ON leadership_term FOR EACH ROW EXECUTE FUNCTION ops_refuse();
 
 -- Other rooms' triggers call it: the term is the current one, is held and opens until this transaction ends.
-CREATE FUNCTION leadership_require_term(wanted bigint, although_draining boolean DEFAULT false) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION leadership_require_term(wanted bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 FROM leadership_lease
-      WHERE id = 1 AND fence = wanted AND state = 'HELD' AND (although_draining OR draining_at IS NULL)
+      WHERE id = 1 AND fence = wanted AND state = 'HELD' AND draining_at IS NULL
         AND (expires_at IS NULL OR expires_at > clock_timestamp())
       FOR KEY SHARE;
     IF NOT FOUND THEN

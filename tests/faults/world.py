@@ -33,8 +33,21 @@ class World:
     valkey: subprocess.Popen[bytes] | None = None
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     killed: int = 0
+    database: subprocess.Popen[bytes] | None = None
 
     # -- services --
+
+    def restart_database(self) -> None:
+        """`pg_ctl -m immediate`: no goodbye, no checkpoint; what was committed is recovered."""
+        assert self.database is not None
+        self.database.send_signal(signal.SIGQUIT)
+        self.database.wait()
+        self.database = spawn(postgres.prepare(self.data_dir), stdout=subprocess.DEVNULL)
+        wait_until(lambda: postgres.answers(self.data_dir), self.database, timeout_sec=60)
+
+    def stop_database(self) -> None:
+        assert self.database is not None
+        stop(self.database, signal.SIGINT)
 
     def start_valkey(self) -> None:
         """Empty: nothing of it is kept on disk."""
@@ -127,13 +140,13 @@ def world(data_dir: Path) -> Iterator[World]:
     with ExitStack() as end:
         end.callback(throwaway.remove, data_dir)
         log = end.enter_context((data_dir / throwaway.LOG).open("ab"))
-        launch = postgres.prepare(data_dir)
-        database = spawn(launch, stdout=log)
-        end.callback(stop, database, launch.stop_signal)
+        database = spawn(postgres.prepare(data_dir), stdout=log)
+        here = World(data_dir, "", database=database)
+        end.callback(here.stop_database)
         wait_until(lambda: postgres.answers(data_dir), database, timeout_sec=60)
         postgres.bootstrap(data_dir)
         os.environ.update(DATA_DIR=str(data_dir), DJANGO_SETTINGS_MODULE="cryptobot.settings")
-        here = World(data_dir, _set_up_django())
+        here.instance = _set_up_django()
         here.start_valkey()
         end.callback(here.stop)
         yield here

@@ -417,6 +417,8 @@ def _hedge_after_hard_leg(snap: Snapshot) -> Decision | None:
     hard, easy = snap.legs[snap.hard_leg], snap.legs[1 - snap.hard_leg]
     if snap.policy is not Policy.HARD_LEG_FIRST or easy.orders or not hard.open_qty:
         return None
+    if snap.reducing_only:
+        return None  # the filled leg is reversed instead
     qty = floor_to(hard.open_qty, easy.lot)
     if qty < easy.min_qty:
         return None

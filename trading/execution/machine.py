@@ -107,8 +107,8 @@ class Desk:
 
     @property
     def reduces_only(self) -> bool:
-        """While nobody leads, any instance may reduce, and none may hedge by buying more."""
-        return self.state.reduce_only or not self.standing.leads
+        """Who does not lead, or gives the lease away, may reduce, and may not hedge by buying more."""
+        return self.state.reduce_only or not self.standing.opens
 
     def leaves_by(self) -> float:
         """What is claimed now leaves by then or never: soon, and within our term."""
@@ -216,22 +216,15 @@ def _advance(
     while True:
         now = timezone.now()
         legs = {leg.index: leg for leg in execution.legs.prefetch_related("orders")}
-        snap = _snapshot(execution, legs, now_is)
-        nakedness.watch(execution, snap.legs, now=now)
-        snap = replace(snap, naked_since=execution.naked_since)
-        if quotes:
-            snap = replace(snap, ways=appraisal.ways(execution, snap, legs, quotes, config))
+        snap = _look(execution, legs, quotes, config, now_is, now)
         decision = decide(snap, timing=config.timing(), now=now)
         match decision:
             case Move(to=ExecutionState.QUARANTINED) if not alone:
                 raise _AlarmError
             case Send(orders=ids):
-                refused = () if execution.dry_run else _not_allowed(ids, legs, now_is)
-                return (
-                    _refuse(execution, refused, now, alone=alone)
-                    if refused
-                    else _claim(ids, now, leaves_by=now_is.leaves_by())
-                )
+                following = _send(execution, ids, legs, now_is, alone=alone)
+                if following is not None:
+                    return following
             case Appraise():
                 return Quote(tuple(map(_key, legs.values())), any_will_do=True)
             case Wait(until=until):
@@ -249,6 +242,21 @@ def _advance(
                     return Quote(keys, any_will_do=execution.close_forced)
                 _write_repairs(execution, legs, priced, quotes, config, fence=now_is.standing.fence)
                 quotes = {}
+
+
+def _look(
+    execution: Execution,
+    legs: Mapping[int, Leg],
+    quotes: Quotes,
+    config: ExecutionConfig,
+    now_is: Desk,
+    now: datetime,
+) -> Snapshot:
+    """What the core is shown: with since when it is naked, and with prices what each way out would cost."""
+    snap = _snapshot(execution, legs, now_is)
+    nakedness.watch(execution, snap.legs, now=now)
+    snap = replace(snap, naked_since=execution.naked_since)
+    return replace(snap, ways=appraisal.ways(execution, snap, legs, quotes, config)) if quotes else snap
 
 
 def _write_repairs(
@@ -298,6 +306,23 @@ def _schedule(execution: Execution, following: Next) -> None:
 
 def _key(leg: Leg) -> tuple[str, str]:
     return (leg.venue, leg.symbol)
+
+
+def _send(
+    execution: Execution, ids: tuple[int, ...], legs: Mapping[int, Leg], now_is: Desk, *, alone: bool
+) -> Next | None:
+    """The claim, or what is done instead; None: decide again. What was written while we still might open is
+    thrown away when we may not any more: the database would refuse its claim."""
+    now = timezone.now()
+    if not now_is.standing.opens and not execution.dry_run:
+        opening = OrderIntent.objects.filter(pk__in=ids, purpose__in=[p for p in Purpose if p.opens])
+        if late := tuple(opening.values_list("pk", flat=True)):
+            _settle_unsent(late, "this instance may not open any more", now)
+            return None
+    refused = () if execution.dry_run else _not_allowed(ids, legs, now_is)
+    if refused:
+        return _refuse(execution, refused, now, alone=alone)
+    return _claim(ids, now, leaves_by=now_is.leaves_by())
 
 
 def _not_allowed(ids: tuple[int, ...], legs: Mapping[int, Leg], now_is: Desk) -> tuple[int, ...]:

@@ -52,7 +52,8 @@ async def _ask(
 
 async def place(hub: VenueHub, venue: str, order: NewOrder, *, leaves_by: float, dead_man_sec: int) -> Heard:
     """Send once, by `leaves_by` (CLOCK_BOOTTIME, seconds) or not at all. Where the acknowledgement carries
-    ids only (OKX), or fills are due, read at once. What may rest is sent only behind a dead-man switch of `dead_man_sec`."""
+    ids only (OKX), or fills are due, read at once. What may rest
+    is sent only behind a dead-man switch of `dead_man_sec`."""
     _leaves_by.set(leaves_by)
 
     async def send(there: Venue) -> OrderReport:

@@ -5,10 +5,9 @@ from django.db import migrations, models
 CLAIMS = """
 CREATE FUNCTION trading_claim_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM leadership_require_term(NEW.fence, NEW.purpose = 'proceed');
+    PERFORM leadership_require_term(NEW.fence);
     RETURN NEW;
 END $$;
--- A rescue that buys what the shorter leg lacks goes on while the lease is given away.
 CREATE TRIGGER claim_term BEFORE UPDATE ON trading_orderintent
     FOR EACH ROW WHEN (NEW.state = 'SENDING' AND OLD.state <> 'SENDING' AND NEW.purpose IN ('open', 'proceed'))
     EXECUTE FUNCTION trading_claim_guard();
