@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
-from ops import desk, logins, selectors
+from ops import desk, hooks, logins, overview, selectors
 from ops.actions.base import Refusal, Source
 from ops.admin_base import ReadOnly
 from ops.api.throttling import LoginThrottle
@@ -99,9 +99,14 @@ def banner() -> dict[str, Any]:
     """What the desk may do now and why not more."""
     from django.conf import settings
 
+    state, term = desk.get_state(), hooks.fence()
     return {
         "profile": settings.ENV.exchange_profile,
-        "state": desk.get_state(),
+        "state": state,
+        "mode": overview.effective_mode(state, term),
+        "term": term,
+        "lock": settings.ENV.feature_leader_lock,
+        "lease": hooks.fact("lease") if settings.ENV.feature_leader_lock else None,
         "causes": list(desk.causes()),
         "dry_run": settings.ENV.dry_run,
     }
