@@ -70,8 +70,10 @@ def add_cause(
     scope: tuple[str, str] = DESK,
     actor: Actor | None = None,
     resolved: bool = False,
+    by: ApprovalRequest | None = None,
 ) -> bool:
-    """Add a cause under the locked desk row; a desk cause means HOLD and voids what would increase risk.
+    """Add a cause under the locked desk row; a desk cause means HOLD and voids what would increase risk, but
+    for the request `by` which this is done.
 
     Returns False when the same machine source has an open cause of that scope already.
     """
@@ -79,7 +81,7 @@ def add_cause(
     if scope == DESK:  # also when the cause was known: whatever else is true, the desk ends in HOLD
         if state.mode != Mode.HOLD:
             change(state, mode=Mode.HOLD)
-        void_approvals(f"HOLD: {source}", survives_start=source == STARTED)
+        void_approvals(f"HOLD: {source}", survives_start=source == STARTED, but=by)
     return new
 
 
@@ -106,7 +108,7 @@ def _insert_cause(
     return True
 
 
-def void_approvals(why: str, *, survives_start: bool = False) -> None:
+def void_approvals(why: str, *, survives_start: bool = False, but: ApprovalRequest | None = None) -> None:
     """Open requests that increase risk are answered no, and envelopes end (spec 3.2.6). The caller holds the
     desk row: none is being voted on or consumed.
 
@@ -117,6 +119,8 @@ def void_approvals(why: str, *, survives_start: bool = False) -> None:
     ).filter(policy__danger="increases")
     if survives_start:
         open_ones = open_ones.exclude(policy__survives_start=True)
+    if but is not None:
+        open_ones = open_ones.exclude(pk=but.pk)
     keys = list(open_ones.values_list("pk", flat=True))
     ApprovalRequest.objects.filter(pk__in=keys).update(
         state=ApprovalRequest.State.VOIDED,
