@@ -66,7 +66,8 @@ class Release(Action[ReleaseInput]):
 
     def execute(self, ctx: Context[ReleaseInput]) -> Outcome:
         found = services.standing(hold=True)
-        desk.add_cause(desk.lock(), source=CHANGED, reason=f"term {found.fence} is given away", resolved=True)
+        why = f"term {found.fence} is given away"
+        desk.add_cause(desk.lock(), source=CHANGED, reason=why, resolved=True, by=ctx.approval)
         with connection.cursor() as cursor:
             if not store.drain(cursor, found.fence, me=settings.INSTANCE):
                 raise Refusal("leader.not_here", "the lease was lost in this moment")

@@ -218,5 +218,5 @@ def test_a_standby_s_start_holds_nobody(keeper_of: Make) -> None:
 
 def test_timings_that_let_two_terms_meet_stop_the_start() -> None:
     settings.ENV = settings.ENV.model_copy(update={"leader_lock_ttl_sec": 30, "leader_lock_stale_sec": 37})
-    with pytest.raises(CommandError, match="LEADER_LOCK_STALE_SEC=37: accepted: at least 37.5"):
+    with pytest.raises(CommandError, match=r"LEADER_LOCK_STALE_SEC=37: accepted: at least 37\.5"):
         desk_start.join()
