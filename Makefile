@@ -64,7 +64,8 @@ bench: .venv/.dev ## our figures beside reference figures of the same run
 	@$(PYTHON) -m tests.bench
 	@$(PYTHON) -m tests.bench.gate
 	@$(PYTHON) -m tests.bench.alerts
-	@exec $(PYTHON) -m tests.bench.execution
+	@$(PYTHON) -m tests.bench.execution
+	@exec $(PYTHON) -m tests.bench.leadership
 
 lock: .venv/.dev ## compile the lock files from pyproject.toml
 	@deploy/lock.sh
