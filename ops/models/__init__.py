@@ -7,7 +7,7 @@ from ops.models.approvals import ApprovalPolicy, ApprovalRequest, Envelope, Idem
 from ops.models.audit import AuditEntry, AuditHead
 from ops.models.config import ConfigVersion
 from ops.models.desk import DeskState, HoldCause, Mode
-from ops.models.health import ProcessHeartbeat
+from ops.models.health import ProcessHeartbeat, ScheduleClaim
 from ops.models.incidents import Incident, IncidentEvent
 from ops.models.notifications import Delivery
 from ops.models.people import SealedSecret, SecondFactor, Token, User
@@ -27,6 +27,7 @@ __all__ = [
     "IncidentEvent",
     "Mode",
     "ProcessHeartbeat",
+    "ScheduleClaim",
     "SealedSecret",
     "SecondFactor",
     "Token",

@@ -21,3 +21,14 @@ class ProcessHeartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} on {self.instance}"
+
+
+class ScheduleClaim(models.Model):
+    """When a line of the beat table was last sent, by whichever instance's beat came first."""
+
+    name = models.CharField(primary_key=True, max_length=80)
+    instance = models.CharField(max_length=16)
+    sent_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} by {self.instance}"

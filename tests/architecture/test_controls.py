@@ -181,7 +181,7 @@ def test_every_owned_model_exists_and_none_is_forgotten() -> None:
     """A new table of these apps is either owned by actions or named here as a reading or a setting."""
     from django.apps import apps
 
-    others = {"ProcessHeartbeat", "Preflight", "Venue"}
+    others = {"ProcessHeartbeat", "ScheduleClaim", "Preflight", "Venue"}
     for app, names in OWNED.items():
         found = {model.__name__ for model in apps.get_app_config(app).get_models()}
         assert names <= found
