@@ -19,7 +19,8 @@ from ops.models import ScheduleClaim
 @pytest.mark.django_db(transaction=True)
 def test_of_many_beats_one_sends_in_a_period() -> None:
     for _ in range(3):
-        sent, start = [], threading.Barrier(4)
+        sent: list[bool] = []
+        start = threading.Barrier(4)
 
         def send(sent: list[bool] = sent, start: threading.Barrier = start) -> None:
             start.wait()
@@ -51,7 +52,7 @@ def test_beat_asks_before_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
         "celery.beat.PersistentScheduler.apply_async", lambda _self, entry, *_, **__: sent.append(entry.name)
     )
     beat = ClaimingScheduler(app, schedule_filename=":memory:", lazy=True)
-    entry = ScheduleEntry("drill", BEAT["drill"]["task"], schedule=every(60), app=app)
+    entry = ScheduleEntry("drill", str(BEAT["drill"]["task"]), schedule=every(60), app=app)
     beat.apply_async(entry)
     beat.apply_async(entry)
     assert sent == ["drill"]
