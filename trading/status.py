@@ -21,6 +21,7 @@ from trading.domain.execution_state import ACTIVE, FINAL, ExecutionState
 from trading.domain.order_state import TERMINAL, OrderState
 from trading.models import Execution, FlattenJob, OrderIntent, Position, ReconciliationState, StreamState
 from trading.reconciliation.service import waiting as waiting_breaks
+from trading.venues import get_hub
 from trading.venues.hub import FactKey
 from trading.watch import Word, Words
 
@@ -85,8 +86,13 @@ def _venue_facts() -> dict[str, dict[str, Any]]:
     """Clock offset per venue (null: not heard). `fenced`: it refuses a request that comes too late."""
     words = watch.look(desk_config.active().trading)
     clocks = {key.venue: word for key, word in words.items() if key.kind == "clock"}
+    hub = get_hub()
     return {
-        venue: {"offset_ms": None if word.error else word.answer.offset_ms} for venue, word in clocks.items()
+        venue: {
+            "offset_ms": None if word.error else word.answer.offset_ms,
+            "fenced": hub.venue(venue).fenced,
+        }
+        for venue, word in clocks.items()
     }
 
 

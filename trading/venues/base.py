@@ -129,6 +129,7 @@ class CcxtVenue(ABC):
     name: str
     order_path: str
     dead_man: DeadMan
+    fenced: ClassVar[bool]
     reads_per_sec: ClassVar[float] = 10.0  # under half of what the venues allow; nothing retries
     burst: ClassVar[int] = 20
 

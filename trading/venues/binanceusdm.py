@@ -78,6 +78,7 @@ class Client(Wire, ccxt.binanceusdm):  # type: ignore[misc]
 class BinanceUsdm(CcxtVenue):
     name = "binanceusdm"
     order_path = "/fapi/v1/order"
+    fenced = True  # recvWindow, in every signed request
     dead_man = DeadMan(DeadManScope.INSTRUMENT, min_sec=1, max_sec=86_400)
 
     def __init__(self, endpoint: VenueEndpoint, **options: Any) -> None:

@@ -89,6 +89,7 @@ class Client(Wire, ccxt.bybit):  # type: ignore[misc]
 class Bybit(CcxtVenue):
     name = "bybit"
     order_path = "/v5/order/create"
+    fenced = True  # recv window, in every signed request
     dead_man = DeadMan(DeadManScope.NONE)
 
     def _client(self, credentials: dict[str, Any], kind: type | None) -> Any:

@@ -275,6 +275,11 @@ class Venue(Protocol):
         ...
 
     @property
+    def fenced(self) -> bool:
+        """It refuses an order that comes later than we allowed when we signed it (spec 5)."""
+        ...
+
+    @property
     def dead_man(self) -> DeadMan: ...
 
     async def arm_dead_man(self, symbol: str, *, timeout_sec: int) -> None:

@@ -86,6 +86,7 @@ class Client(Wire, ccxt.okx):  # type: ignore[misc]
 class Okx(CcxtVenue):
     name = "okx"
     order_path = "/api/v5/trade/order"
+    fenced = True  # expTime, in every signed request
     dead_man = DeadMan(DeadManScope.ACCOUNT, min_sec=10, max_sec=120)
 
     def _client(self, credentials: dict[str, Any], kind: type | None) -> Any:

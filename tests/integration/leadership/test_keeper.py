@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from django.conf import settings
+from django.db.models.functions import Now
 
-from leadership import handover, terms
+from leadership import handover, readiness, services, terms
 from leadership.handover import Work
 from leadership.keeper import HEARTBEAT_FILE, Keeper
 from leadership.models import Lease, Term
 from ops.models import AuditEntry, DeskState, HoldCause, Incident
+from tests.database import without_controls
 from tests.integration.leadership.conftest import silent_for
 
 pytestmark = pytest.mark.usefixtures("desk")
@@ -73,6 +76,19 @@ def test_what_a_dead_keeper_left_unwritten_is_written_by_the_next(keeper_of: Mak
     keeper_of("a").look()
     assert Term.objects.get(ended_at=None).recorded_at is not None
     assert HoldCause.objects.filter(source=terms.CHANGED).count() == 1
+
+
+def test_a_leader_that_cannot_renew_says_that_it_is_fenced(keeper_of: Make) -> None:
+    """Without asking the database: by the deadline that this process knows."""
+    keeper_of(settings.INSTANCE).look()
+    assert services.current().leader
+    known = readiness.deadline_facts()
+    assert not known["self_fenced"]
+    assert 0 < known["seconds_to_deadline"] <= 19.5
+    with without_controls():
+        Lease.objects.update(expires_at=Now() + timedelta(seconds=services.MARGIN_SEC))
+    services.standing()
+    assert readiness.deadline_facts() == {"self_fenced": True, "seconds_to_deadline": 0.0}
 
 
 def test_a_database_that_is_gone_is_a_look_that_is_lost(keeper_of: Make) -> None:

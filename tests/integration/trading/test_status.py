@@ -272,6 +272,7 @@ def test_faces(venues: PaperVenues) -> None:
     ready = Client().get("/live-readiness").json()
     assert set(ready["venues"]) == {"binanceusdm", "okx", "bybit"}
     assert all(isinstance(venue["offset_ms"], int) for venue in ready["venues"].values())
+    assert all(venue["fenced"] for venue in ready["venues"].values())
 
 
 def test_a_venue_of_no_pair_is_connected_and_has_no_books_to_grow_old(venues: PaperVenues) -> None:
