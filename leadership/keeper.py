@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from leadership import handover, services, store, terms
 from leadership.domain.lease import Acquire, Renew, Seen, StepDown, Wait, decide
@@ -23,6 +23,7 @@ from leadership.domain.lease import Acquire, Renew, Seen, StepDown, Wait, decide
 log = structlog.get_logger()
 LOOK_SEC = 1.0
 HEARTBEAT_FILE = "leader.hb"
+_GONE = (psycopg.Error, DatabaseError)
 #: Of the keeper's own connection. A statement waits at most half a look for a claimer's lock.
 _TIMEOUTS = "-c statement_timeout=800 -c lock_timeout=500 -c timezone=UTC"
 
@@ -116,12 +117,12 @@ class Keeper:
         if self.leading is None or services.leads_alone():
             return ""
         deadline = time.monotonic() + grace_sec
-        with suppress(psycopg.Error):
+        with suppress(*_GONE):
             store.drain(self._cursor(), self.leading, me=self.me)
         while True:
             tick()
             left: object = "the database does not answer"
-            with suppress(psycopg.Error):
+            with suppress(*_GONE):
                 if not store.renew(self._cursor(), self.leading, me=self.me, ttl_sec=self._ttl):
                     return "the lease was lost meanwhile"
                 left = work = handover.work()
