@@ -76,7 +76,7 @@ class Node:
 
     def signal(self, number: signal.Signals, *roles: str) -> None:
         for role in roles or ROLES:
-            self.processes[role].send_signal(number)
+            self.processes[role].send_signal(number)  # nothing, where it is dead already
             if number is signal.SIGKILL:
                 self.processes[role].wait()
 
@@ -87,6 +87,12 @@ class Node:
         mark.parent.mkdir(exist_ok=True)
         mark.with_name(f"{point}.hit").unlink(missing_ok=True)
         mark.touch()
+
+    def disarm(self) -> None:
+        from trading import failpoints
+
+        for mark in (self.data_dir / failpoints.FOLDER).glob("*"):
+            mark.unlink()
 
     def hit(self, point: str) -> bool:
         from trading import failpoints
@@ -117,6 +123,7 @@ class Totals:
     duplicates: int = 0
     without_a_row: int = 0
     held_back: int = 0
+    unplanned: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -136,6 +143,7 @@ class Totals:
             f"{self.executions.total()} executions: {ends}",
             f"{self.stale_accepts} stale accepts, {self.duplicates} duplicates, "
             f"{self.without_a_row} orders without a row, {self.held_back} orders held back after signing",
+            f"{self.unplanned} rounds broken off: the lease changed hands by itself (this machine was busy)",
             *times,
             *self.problems,
         ]
@@ -163,6 +171,26 @@ class Game:
         }
 
     def play(self, name: str) -> None:
+        """One round; one in which a keeper was too slow for its TTL by itself is no round, and is judged all
+        the same."""
+        from ops.actions.base import Refusal
+
+        self._lead()
+        fence = self._fence()
+        try:
+            self._play(name)
+        except (Refusal, TimeoutError):
+            if self._fence() == fence:
+                raise
+            self.totals.unplanned += 1
+            for node in self.nodes.values():
+                node.signal(signal.SIGCONT)
+                node.proxy.heal()
+                node.disarm()
+                node.start()
+            self._settled()
+
+    def _play(self, name: str) -> None:
         """Trade under the present term, let it happen, wait for the next one to be settled, come to rest."""
         from trading.models import Execution
 
