@@ -2,13 +2,17 @@
 
 from typing import Any
 
+import structlog
 from celery import bootsteps
 from celery.beat import PersistentScheduler
 from celery.signals import beat_init, task_postrun, task_prerun, worker_ready
+from django.db import DatabaseError, connection
 
 from cryptobot.celery import app
+from ops import schedule
 from ops.heartbeat import Progress, beat_forever
 
+log = structlog.get_logger()
 #: A worker's loop runs its tasks itself (--pool=solo), so it ticks only between them.
 progress = Progress(in_loop=True)
 
@@ -39,11 +43,22 @@ def _task_ends(task_id: str, **_: Any) -> None:
 
 
 class Scheduler(PersistentScheduler):
-    """Beat's own, leaving a trace each time that its loop comes round."""
+    """Beat's own, leaving a trace each time that its loop comes round. What another instance's beat has sent
+    in this period is left out; what cannot be claimed for want of a database is sent in the next one."""
 
     def tick(self, *args: Any, **more: Any) -> float:
         progress.tick()
         return float(super().tick(*args, **more))
+
+    def apply_async(self, entry: Any, *args: Any, **more: Any) -> Any:
+        try:
+            mine = schedule.claim(entry.name, entry.schedule.run_every.total_seconds())
+        except DatabaseError as error:
+            log.warning("beat.not_claimed", entry=entry.name, error=str(error))
+            return None
+        finally:
+            connection.close()
+        return super().apply_async(entry, *args, **more) if mine else None
 
 
 @beat_init.connect

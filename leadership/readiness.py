@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce, Now
 
 from leadership import services
 from leadership.clock import boottime
-from leadership.models import Lease, Term
+from leadership.models import Term
 from ops import checklist, heartbeat
 
 KEEPER = "leader-keeper"
@@ -24,7 +24,7 @@ def lease_facts() -> dict[str, Any]:
         "hb_age_sec": leader_age if found.leads else _own_age(),
         "leader_hb_age_sec": leader_age if seen.state == "HELD" else None,
         "holder": seen.owner if seen.live else None,
-        "host": Lease.objects.values_list("host", flat=True).get(pk=1) if seen.live else None,
+        "host": seen.host if seen.live else None,
         "lease": seen.state.value,
         "draining": seen.draining,
         "ttl_sec": settings.ENV.leader_lock_ttl_sec,

@@ -21,7 +21,7 @@ _SEEN = """
 SELECT owner, fence, nonce, state, hb_seq,
        coalesce(extract(epoch FROM clock_timestamp() - renewed_at), 0)::float8,
        extract(epoch FROM expires_at - clock_timestamp())::float8,
-       draining_at IS NOT NULL, released_by
+       draining_at IS NOT NULL, released_by, host
   FROM leadership_lease WHERE id = 1
 """
 
@@ -32,8 +32,8 @@ def read(cursor: Cursor, *, hold: bool = False) -> Seen:
     row = cursor.fetchone()
     if row is None:
         raise LookupError("the lease row is gone: it is made by the migrations")
-    owner, fence, nonce, state, hb_seq, age, left, draining, released_by = row
-    return Seen(owner, fence, nonce, State(state), hb_seq, age, left, draining, released_by)
+    owner, fence, nonce, state, *rest = row
+    return Seen(owner, fence, nonce, State(state), *rest)
 
 
 #: Fences that are written down elsewhere: a term may not begin at or below any of them, so that a lease row

@@ -19,7 +19,6 @@ DJANGO = (sys.executable, "manage.py")
 CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "cryptobot")
 
 
-BEAT = "cryptobot.beat:ClaimingScheduler"
 #: Stopped before the others: it gives the lease back when they have finished.
 KEEPER = "leader-keeper"
 
@@ -75,7 +74,7 @@ def desk(env: Environment) -> list[Child]:
         _python(env, "sweeper", *DJANGO, "sweeper"),
         _python(env, "breaker", *DJANGO, "breaker"),
         _worker(env, "worker-default", "default,heartbeat"),
-        _python(env, "beat", *CELERY, "beat", "-l", "WARNING", "--pidfile=", "-S", BEAT, "-s", beat_file),
+        _python(env, "beat", *CELERY, "beat", "-l", "WARNING", "--pidfile=", "-s", beat_file),
     ]
 
 

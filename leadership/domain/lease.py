@@ -19,6 +19,7 @@ class Seen:
 
     hb_age_sec: since the holder's last renewal. left_sec: until it lapses; None: never, the lock is off.
     draining: its holder is giving it away. released_by: who gave it away, and waits for another to take it.
+    host: where people find the owner.
     """
 
     owner: str
@@ -30,6 +31,7 @@ class Seen:
     left_sec: float | None
     draining: bool = False
     released_by: str = ""
+    host: str = ""
 
     @property
     def live(self) -> bool:

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
-from cryptobot.beat import ClaimingScheduler
 from cryptobot.celery import BEAT, app
+from cryptobot.pulse import Scheduler
 from ops import schedule
 from ops.models import ScheduleClaim
 
@@ -51,7 +51,7 @@ def test_beat_asks_before_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "celery.beat.PersistentScheduler.apply_async", lambda _self, entry, *_, **__: sent.append(entry.name)
     )
-    beat = ClaimingScheduler(app, schedule_filename=":memory:", lazy=True)
+    beat = Scheduler(app, schedule_filename=":memory:", lazy=True)
     entry = ScheduleEntry("drill", str(BEAT["drill"]["task"]), schedule=every(60), app=app)
     beat.apply_async(entry)
     beat.apply_async(entry)
