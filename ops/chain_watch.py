@@ -51,7 +51,7 @@ class ChainWatch:
         try:
             incidents.raise_incident("audit.broken", "audit.broken", found.problem, {"seq": found.bad_seq})
             self._told = found.problem
-        except Exception:
+        except Exception:  # one look must not end the thread
             log.exception("chain_watch.incident_lost")
 
     def _new_heads(self) -> audit.Verification | None:

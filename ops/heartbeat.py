@@ -85,7 +85,7 @@ class Heart:
             try:
                 beat(self.role, started_at=self.started_at, health=self.progress.health())
                 lost = False
-            except Exception as error:
+            except Exception as error:  # a heart goes on beating
                 if not lost:  # once, not every two seconds for as long as the database is away
                     log.warning("heartbeat.lost", role=self.role, error=str(error))
                 lost = True

@@ -56,7 +56,7 @@ def fact(name: str) -> Any:
     """One fact; None as well when no room provides it."""
     try:
         return _facts[name]() if name in _facts else None
-    except Exception as error:
+    except Exception as error:  # a fact that cannot be had is unknown
         log.warning("status.fact_unknown", fact=name, error=str(error))
         return None
 

@@ -44,7 +44,7 @@ class _Everything(Collector):
         for name, source in _sources.items():
             try:
                 families = list(source()) if database_answers or name == "build" else _unread()
-            except Exception as error:
+            except Exception as error:  # one source's fault is not the others'
                 log.warning("metrics.source_failed", source=name, error=str(error))
                 failed.add_metric([name], 1)
                 continue

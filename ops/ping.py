@@ -45,7 +45,7 @@ def _ask(answer: "Future[tuple[float, bool]]") -> None:
             cursor.execute("SELECT pg_is_in_recovery()")
             (read_only,) = cursor.fetchone()
         answer.set_result(((time.perf_counter() - started) * 1000, bool(read_only)))
-    except Exception as error:
+    except Exception as error:  # handed to whoever asked
         answer.set_exception(error)
     finally:
         connection.close()

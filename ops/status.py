@@ -141,7 +141,7 @@ def evaluate(component: Component) -> Row:
     """One row. Never raises: what went wrong is what the row says."""
     try:
         reading = component.probe()
-    except Exception as error:
+    except Exception as error:  # a probe that fails is unknown
         return _unknown(component, f"{type(error).__name__}: {_first_line(error)}")
     age = None if reading.observed_at is None else _seconds_since(reading.observed_at)
     status, summary = reading.status, reading.summary
@@ -187,7 +187,7 @@ def _everything(database_answers: bool) -> Iterator[Component]:
             continue
         try:
             yield from list(provider())
-        except Exception as error:
+        except Exception as error:  # a provider that fails is told as such
             yield _failed(stand_in, error)
 
 

@@ -64,7 +64,7 @@ def risk_gate(intent: OrderIntent, *, marks: Mapping[Key, Decimal]) -> Decision:
     try:
         with transaction.atomic():  # a savepoint: the caller can still write the refusal down
             return _decide(intent, marks)
-    except Exception as failure:
+    except Exception as failure:  # fails closed, whatever it was
         log.exception("risk.gate_failed")
         return Decision(allowed=False, reason="risk.error", detail={"error": type(failure).__name__})
 

@@ -34,7 +34,7 @@ def settle_quietly() -> None:
     """`settle` for a loop: what goes wrong is logged, and the next look tries again."""
     try:
         settle()
-    except Exception as error:
+    except Exception as error:  # one look must not end the loop
         log.exception("takeover.look_lost", error=str(error))
     finally:
         connection.close()

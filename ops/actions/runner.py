@@ -243,7 +243,7 @@ def audit_refusal(
                 correlation_id=raised,
             )
             keep(refusal)
-    except Exception:
+    except Exception:  # told in the log, then raised
         log.exception("audit.refusal_lost", action=name, code=refusal.code)
         raise
 

@@ -99,7 +99,7 @@ class Sender:
     def _deliver(self, row: Delivery, rules: NotificationsConfig) -> None:
         try:
             self.deliver(row, rules)
-        except Exception:
+        except Exception:  # one delivery is not the others
             log.exception("notification.lost", delivery=row.pk)
         finally:
             connection.close()

@@ -53,7 +53,7 @@ class Keeper:
         """`keep` for a loop: what goes wrong is logged, and the next look tries again."""
         try:
             self.keep()
-        except Exception as error:
+        except Exception as error:  # one look must not end the loop
             log.warning("dead_man.look_lost", error=str(error))
         finally:
             connection.close()

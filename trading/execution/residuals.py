@@ -20,7 +20,7 @@ def tell_quietly() -> None:
     """`tell_old` for a loop: what goes wrong is logged, and the next look tries again."""
     try:
         tell_old()
-    except Exception as error:
+    except Exception as error:  # one look must not end the loop
         log.warning("residual.look_lost", error=str(error))
     finally:
         connection.close()

@@ -49,7 +49,7 @@ class Sweeper:
         """Start what is late. Returns how many rows that was; never raises: the next sweep tries again."""
         try:
             jobs = [job for job in late() if self._begin(job[1])] if leadership.on_duty() else []
-        except Exception as error:
+        except Exception as error:  # one sweep must not end the loop
             log.warning("sweep.lost", error=str(error))
             return 0
         finally:
@@ -73,7 +73,7 @@ class Sweeper:
     def _run(self, run: Callable[[str], None], key: UUID) -> None:
         try:
             run(str(key))
-        except Exception:
+        except Exception:  # one row's fault is not the others'
             log.exception("sweep.failed", key=str(key))
         finally:
             connection.close()

@@ -53,7 +53,7 @@ def run_due() -> None:
     try:
         for venue in due(timezone.now()):
             compare(venue)
-    except Exception as error:
+    except Exception as error:  # one look must not end the loop
         log.exception("reconcile.lost", error=str(error))
     finally:
         connection.close()

@@ -192,7 +192,7 @@ class CcxtVenue(ABC):
             return
         try:
             self.before_send(method, url)
-        except Exception as error:
+        except Exception as error:  # whatever the hook raises, the order does not leave
             raise not_sent(self.name, f"held back after signing: {error}") from error
 
     def heard(self, headers: Mapping[str, str]) -> None:

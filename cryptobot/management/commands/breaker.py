@@ -73,7 +73,7 @@ class Command(BaseCommand):
         """What goes wrong is logged, and the next look tries again; what is old is told by its age."""
         try:
             look()
-        except Exception as error:
+        except Exception as error:  # one look must not end the loop
             log.exception("breaker.look_lost", error=str(error))
         finally:
             connection.close()
